@@ -423,6 +423,8 @@ class Finding:
     score: float = 0.0  # the local detector's, the highest so far
     ended: float | None = None  # clock of the normal window that cleared it
     awaits: str | None = None  # window that broke the limit, while its verdict is on its way
+    calm_s: float = 0.0  # it clears after so long a calm at the soonest; it has come back
+    calm_since: float | None = None  # clock of the first of the normal windows in a row
 
     def state_at(self, clock: float) -> FindingState:
         """Return the state; a snooze that is over is none."""

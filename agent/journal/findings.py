@@ -106,6 +106,8 @@ def _encode_life(finding: Finding) -> str:
         "score": finding.score,
         "ended": finding.ended,
         "awaits": finding.awaits,
+        "calm_s": finding.calm_s,
+        "calm_since": finding.calm_since,
     }
     return json.dumps({key: value for key, value in life.items() if value}, separators=(",", ":"))
 

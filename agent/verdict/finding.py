@@ -16,8 +16,12 @@ from agent.domain.records import (
     Verdict,
     Window,
 )
+from agent.verdict.local_opinion import CRITICAL_SCORE, MAX_CANDIDATES
 
 CLEAR_AFTER = 3  # normal windows in a row
+BACK_S = 86_400.0  # an anomaly that comes back so soon after its end was not over
+PAUSES = 2.0  # then it is over after a calm of so many times the pause; that of a limit after BACK_S
+WORSE = 2.0  # times as far beyond a limit as ever in a finding
 MAX_CLOSED = 1000
 MAX_SEEN = 5
 RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
@@ -51,10 +55,13 @@ class Findings(dict[str, Finding]):
         limit = breaks_limit(window)
         if before is None and self._is_behind(window, limit=limit):
             return None, None
+        status = verdict.status
+        if status is Status.NORMAL and before is not None and not _shows(window, before):
+            status = Status.UNCERTAIN  # it is about other metrics
         finding, event = advance(
             before,
             device=device,
-            status=verdict.status,
+            status=status,
             kind=verdict.kind,
             severity=verdict.severity,
             verdict_id=verdict.id,
@@ -65,7 +72,11 @@ class Findings(dict[str, Finding]):
             return None, None
         if verdict.status is Status.ANOMALY:
             maintenance = self._maintained(device, clock)
-            finding, event = _note(finding, event, verdict, window, limit=limit, maintenance=maintenance)
+            finding, event = _note(
+                finding, event, before, verdict, window, limit=limit, maintenance=maintenance
+            )
+            if before is None:
+                finding = replace(finding, calm_s=self._calm_s(finding))
         elif finding.silent_since is not None and finding.silent_to is None:
             finding = replace(finding, silent_to=window.opened)
         if event is FindingEvent.CLEARED:
@@ -75,6 +86,16 @@ class Findings(dict[str, Finding]):
             finding = replace(finding, awaits=verdict.id, verdicts=0 if before is None else before.verdicts)
         self.put(finding)
         return finding, event
+
+    def _calm_s(self, finding: Finding) -> float:
+        """Return how long an opening finding has to be calm: longer if its anomaly has come back."""
+        last = next((one for one in reversed(self.closed.values()) if one.device == finding.device), None)
+        if last is None or last.ended is None or not _is_same(last, finding):
+            return 0.0
+        pause_s = finding.opened - last.ended
+        if not 0.0 <= pause_s <= max(BACK_S, last.calm_s):
+            return 0.0
+        return BACK_S if finding.limit else min(BACK_S, max(last.calm_s, PAUSES * pause_s))
 
     def _arrive(
         self, finding: Finding, verdict: Verdict, *, reviewed_at: float | None
@@ -154,9 +175,45 @@ def breaks_limit(window: Window) -> bool:
     return any(reading.score.limit for reading in window.local.evidence)
 
 
+def _shows(window: Window, finding: Finding) -> bool:
+    """Return whether a window counts for the calm of a finding.
+
+    The first one has to hold a metric of the anomaly: what is sent once an hour is not over because others
+    of its device are usual every minute.
+    """
+    if finding.normal_streak or len(window.candidates) >= MAX_CANDIDATES:
+        return True
+    metrics = {one.metric for one in finding.seen if not finding.limit or one.kind is Kind.OUT_OF_RANGE}
+    return not metrics or any(one.metric in metrics for one in window.candidates)
+
+
+def _is_same(last: Finding, finding: Finding) -> bool:
+    """Return whether a finding is about an anomaly that the last one of its device was about."""
+    if last.limit is not finding.limit:
+        return False
+    if last.kind is not finding.kind and not akin(last.kind, finding.kind):
+        return False
+    return bool({one.metric for one in last.seen} & {one.metric for one in finding.seen})
+
+
+def is_another(finding: Finding, before: Finding) -> bool:
+    """Return whether an anomaly after a calm is more than the return of that of its open finding.
+
+    It is of a metric that the finding was not about, or far more beyond its limit.
+    """
+    if before.normal_streak < CLEAR_AFTER or finding.normal_streak:
+        return False
+    known = {one.metric for one in before.seen}
+    if len(known) < MAX_SEEN and any(one.metric not in known for one in finding.seen):
+        return True
+    beyond = before.score - CRITICAL_SCORE
+    return finding.limit and before.limit and finding.score - CRITICAL_SCORE >= WORSE * beyond
+
+
 def _note(
     finding: Finding,
     event: FindingEvent | None,
+    before: Finding | None,
     verdict: Verdict,
     window: Window,
     *,
@@ -180,6 +237,9 @@ def _note(
     if ((limit and not finding.limit) or silent_now) and event is not FindingEvent.OPENED:
         # The person knew of another anomaly.
         return replace(noted, state=FindingState.OPEN, until=None), FindingEvent.UPDATED
+    if before is not None and is_another(noted, before):
+        state = FindingState.OPEN if noted.state is FindingState.ACKNOWLEDGED else noted.state
+        noted, event = replace(noted, state=state), FindingEvent.UPDATED
     if finding.maintenance and not maintenance and event is None:
         event = FindingEvent.UPDATED  # it has outlasted the work
     return noted, event
@@ -228,8 +288,10 @@ def advance(
         return replace(finding, verdicts=finding.verdicts + 1), None
     if status is Status.NORMAL:
         streak = finding.normal_streak + 1
-        finding = replace(finding, normal_streak=streak, verdicts=finding.verdicts + 1)
-        return finding, FindingEvent.CLEARED if streak >= CLEAR_AFTER else None
+        since = clock if finding.calm_since is None else finding.calm_since
+        over = streak >= CLEAR_AFTER and clock - since >= finding.calm_s
+        finding = replace(finding, normal_streak=streak, calm_since=since, verdicts=finding.verdicts + 1)
+        return finding, FindingEvent.CLEARED if over else None
     event = FindingEvent.UPDATED if changed(finding, kind, severity) else None
     return (
         replace(
@@ -237,6 +299,7 @@ def advance(
             kind=kind if renamed(finding.kind, kind) else finding.kind,
             severity=max(severity, finding.severity, key=RANK.__getitem__),
             normal_streak=0,
+            calm_since=None,
             verdicts=finding.verdicts + 1,
         ),
         event,

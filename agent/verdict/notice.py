@@ -9,6 +9,7 @@ from typing import Any
 
 from agent.domain.records import Finding, FindingEvent, FindingState, Kind, Severity, Verdict
 from agent.verdict.encode import iso
+from agent.verdict.finding import is_another
 from agent.verdict.incident import Change
 from agent.verdict.verdict import clean
 
@@ -104,10 +105,15 @@ def is_wanted(finding: Finding, before: Finding | None, clock: float) -> bool:
 def is_news_again(finding: Finding, before: Finding) -> bool:
     """Return whether a limit is broken or the device is silent for the first time in a finding.
 
-    Those who knew of another anomaly know neither of a limit that breaks later nor of a device that stops.
+    Those who knew of another anomaly know neither of a limit that breaks later nor of a device that stops,
+    nor of one that follows after a calm (:func:`agent.verdict.finding.is_another`).
     """
     breaks = finding.limit and not before.limit
-    return breaks or (finding.silent_since is not None and before.silent_since is None)
+    return (
+        breaks
+        or is_another(finding, before)
+        or (finding.silent_since is not None and before.silent_since is None)
+    )
 
 
 def key_of(finding: Finding) -> str:

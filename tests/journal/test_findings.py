@@ -75,7 +75,9 @@ def test_grounds_and_incidents_are_read_as_they_were_written(tmp_path: Path) -> 
     """Of open findings, and of the last one that is over with its incident; a merged one is not the past."""
     place, move = Place("s", "bridge"), Move("m", Way.UP, 2.0, 30.0)
     opened = replace(FINDING, incident="i1", score=2.5, grounds=Grounds("s", "bridge", 60.0, move))
-    over = replace(opened, id="f0", incident="i0", state=FindingState.CLEARED, ended=7.0)
+    over = replace(
+        opened, id="f0", incident="i0", state=FindingState.CLEARED, ended=7.0, calm_s=9.0, calm_since=5.0
+    )
     silent = replace(opened, id="f2", device="e", grounds=Grounds("s", None, 60.0))
     incident = Incident("i1", 1.0, Cause.TOGETHER, Severity.CRITICAL, 2, place, reviewed=5.0)
     past = replace(incident, id="i0", closed=True)
