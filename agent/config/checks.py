@@ -202,21 +202,23 @@ def _time_zone(value: str) -> None:
         ) from None
 
 
-_BRACKET = re.compile(r"\[(!?+\]?+[^]]*\])?")  # to its end
-
-
 def check_glob(glob: str) -> None:
     """Refuse a glob with a bracket that is not closed, or with a range in it that is empty.
 
     Raises:
         ValueError: so it is.
     """
-    for found in _BRACKET.finditer(glob):
-        if found[1] is None:
+    start = glob.find("[")
+    while start >= 0:
+        first = start + 2 if glob.startswith("!", start + 1) else start + 1
+        end = glob.find("]", first + 1)  # one in the first place is of the range
+        found = glob[start : end + 1]
+        if end < 0:
             why = "opens a bracket that is not closed"
-        elif "(?!)" in translate(found[0]):
-            why = f"holds the empty range {found[0][:40]!r}"
+        elif "(?!)" in translate(found):
+            why = f"holds the empty range {found[:40]!r}"
         else:
+            start = glob.find("[", end)
             continue
         raise ValueError(
             f"{glob[:40]!r} {why}; write [0-9] for one of several characters, or [[] for a bracket itself"

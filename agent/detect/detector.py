@@ -122,7 +122,8 @@ class Detector:
             series = self._meet(reading)
         self._count = series.seen = self._count + 1
         series.word = reading.word
-        frame, unit, warm = series.frame, reading.unit, series.state[WARM]
+        frame, unit = series.frame, reading.unit
+        learning = not series.state[WARM] or (series.uses and is_new_use(series.state, self._settings))
         if (
             frame is not None
             and (unit is None or unit == series.unit)
@@ -130,8 +131,13 @@ class Detector:
         ):
             bounds = series.bounds
             score = CALM if bounds is None else bounds.judge(reading.value) or CALM
-            return reading, score if warm or series.diagnostic else self._learning(score, series.state)
+            return reading, self._learning(score, series.state) if learning and series.judged else score
         return self._judge_closely(reading, series)
+
+    def _learns(self, series: Series) -> bool:
+        """Whether a series is to be judged but is not yet."""
+        state = series.state
+        return series.judged and (not state[WARM] or is_new_use(state, self._settings))
 
     def _learning(self, score: Score, state: State) -> Score:
         """Return the score of a reading with the progress of its series, which is still learning."""
@@ -163,7 +169,7 @@ class Detector:
                 was = series.was
                 self.unit_changes.append(UnitChange(device, reading.metric, was, series.unit))
         state = series.state
-        learning, kinds = not state[WARM], state[KINDS]
+        learning, kinds = self._learns(series), state[KINDS]
         score = observe(state, value, reading.at, self._strictness[series.sensitivity])
         if series.alarm and nature.is_on(state, value):
             score = ALARM
@@ -366,7 +372,7 @@ class Detector:
 
     def learns(self, device: str) -> bool:
         """Return whether a series of the device cannot be judged yet."""
-        return any(series.learning for series in list(self._series.get(device, {}).values()))
+        return any(self._learns(series) for series in list(self._series.get(device, {}).values()))
 
     def unreadable(self) -> list[str]:
         """Return the devices that send, but have had no reading for too long; from any thread."""
@@ -448,7 +454,7 @@ class Detector:
         if limit is not None and bounds is None:  # shown as it was configured, with its unit
             bounds = Bounds(limit.low, limit.high)
         state = series.state
-        learning = series.learning or (series.judged and is_new_use(state, self._settings))
+        learning = self._learns(series)
         view = view_series(state, device=device, metric=series.metric, unit=series.unit, bounds=bounds)
         return replace(
             view,
@@ -468,7 +474,7 @@ class Detector:
     def learning_count(self) -> int:
         """Count the series that are not judged yet; from any thread."""
         every = (series for metrics in list(self._series.values()) for series in list(metrics.values()))
-        return sum(series.learning for series in every)
+        return sum(self._learns(series) for series in every)
 
     def relearning(self) -> list[UnitChange]:
         """Return the series that learn again after a change of their unit; from any thread."""

@@ -60,7 +60,7 @@ _USES: Final = frozenset(
     power current electricity load cpu flow consumption usage utilization demand rate traffic bytes
     voc co co2 pm pm1 pm10 pm2_5 particles no2 o3 so2 nh3 h2s smoke
     illuminance irradiance light lux luminance radiation solar par uv
-    wind gust wind_speed rain precipitation noise leq vibration speed occupancy
+    wind gust wind_speed rain precipitation noise leq speed occupancy
     """.split()  # noqa: SIM905 - fifty words read best so
 )
 _BEGINS_OF_USES: Final = ("windsp", "windgu", "gust", "rainr", "solar", "noise")  # of compounds

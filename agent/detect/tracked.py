@@ -9,6 +9,7 @@ from math import isfinite
 from typing import TYPE_CHECKING
 
 from agent.detect.company import Hourly
+from agent.detect.features import USE
 from agent.detect.limits import Bounds, Limit
 from agent.detect.nature import trait_of
 from agent.detect.settings import SENSITIVITY
@@ -67,6 +68,7 @@ class Series:
         "state",
         "tuning",
         "unit",
+        "uses",
         "was",
         "word",
     )
@@ -98,7 +100,8 @@ class Series:
 
     def nature(self) -> None:
         """Note in the state the traits that follow from the metric's name."""
-        self.state[TRAIT] = trait_of(self.metric)
+        self.state[TRAIT] = trait = trait_of(self.metric)
+        self.uses = trait == USE
 
     def hold(self, limit: Limit | None) -> None:
         """Take the limit that holds for the series from now on."""

@@ -30,7 +30,7 @@ _UNPROVEN = re.compile(
     r"|eighths?|ninths?|tenths?|hundredths?|thousandths?|doubl(?:es?|ed|ing)|tripl(?:es?|ed|ing)"
     r"|trebl(?:es?|ed|ing)|quadrupl(?:es?|ed|ing)|twice|thrice|couple|dozens|hundreds|thousands|millions"
     r"|billions|trillions?|"
-    rf"(?:\d[\d.]*|{_WORD}|two|many|several)[\s-]?fold|{_WORD}\s+point|"
+    rf"(?:\d[\d.]{{0,15}}|{_WORD}|two|many|several)[\s-]?fold|{_WORD}\s+point|"
     r"times\s+(?:as|more|less|higher|lower|larger|smaller|greater|the|its|their|that|what|than|over|above"
     r"|below|usual|normal))\b"
 )
