@@ -123,6 +123,7 @@ class Detector:
         self._count = series.seen = self._count + 1
         series.word = reading.word
         frame, unit = series.frame, reading.unit
+        # As `_learns` has it; a meter has no frame.
         learning = not series.state[WARM] or (series.uses and is_new_use(series.state, self._settings))
         if (
             frame is not None

@@ -99,8 +99,7 @@ class OfflineIntake:
             return False
         label, readings = plain
         device, known = readings[0].device, self._series.ids
-        place = self._places.of(device)
-        if place is None or place.source != label or place.link is not None:
+        if not self._places.is_settled(device, label):
             return False
         for one in readings:
             if one.device != device or (device, one.metric, one.unit, one.word) not in known:

@@ -32,11 +32,15 @@ class Places:
         """Forget a device that is gone, inside a transaction."""
         self._put(device, None)
 
+    def is_settled(self, device: str, source: str) -> bool:
+        """Return whether a reading of a device by a source changes nothing here."""
+        known = self._places.get(device)
+        return known is not None and known.source == source and known.link is None
+
     def take_readings(self, source: str, devices: Collection[str]) -> None:
         """Note readings of devices: they are of this source, and not offline."""
         for device in devices:
-            known = self._places.get(device)
-            if known is None or known.source != source or known.link is not None:
+            if not self.is_settled(device, source):
                 self._put(device, Place(source))
 
     def take_state(self, source: str, device: str, link: str | None) -> None:

@@ -126,10 +126,4 @@ class ShortWay:
 
     def _is_settled(self, device: str, source: str) -> bool:
         """Return whether nothing about a device changes by a reading at the time of its receipt."""
-        place = self._places.of(device)
-        return (
-            place is not None
-            and place.source == source
-            and place.link is None
-            and device not in self._announced.waiting
-        )
+        return self._places.is_settled(device, source) and device not in self._announced.waiting

@@ -20,7 +20,8 @@ from agent.commands.offline.inputs import Files, Until, open_files, registry_of
 from agent.commands.offline.stream import Tabled, Unread
 from agent.commands.offline.table import Names
 from agent.config import load_apart, settings
-from agent.domain.records import Reading, Trigger
+from agent.domain.records import Arrival, Reading, Trigger
+from agent.journal.offline import OfflineIntake
 from agent.pipeline.offline import Concluded, OfflinePath
 from tests.commands.history import START, STEP_S, line, points, record, shifted, tabulate
 from tests.commands.kit import as_json, ask, write_config
@@ -221,6 +222,36 @@ def test_one_damaged_letter_does_not_change_the_others(tmp_path: Path) -> None:
     rows = table_module.open_table(path, Names()).play(Unread())
     devices = [one.readings[0].device for one in rows if isinstance(one, Tabled)]
     assert devices == ["k\u00fche", "k\ufffdhe"]
+
+
+def test_rows_of_tables_leave_what_other_messages_leave(
+    tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They take a short way, also between messages of the same devices with old times."""
+    times = [START + place * 600.0 for place in range(600)]
+    dice = random.Random(4)
+    rows = tabulate(
+        tmp_path / "rows.csv", [(at, f"dev{dice.randrange(3)}", dice.gauss(20, 1)) for at in times]
+    )
+    tape = tmp_path / "tape.jsonl"
+    with tape.open("w") as file:
+        for at in times[::20]:
+            stamp = at if at < START + 86_400.0 or dice.random() < 0.5 else at - 2 * 86_400.0
+            body = json.dumps({"ts": stamp, "value": 20.0}).encode()
+            file.write(line(at - START, f"sensors/dev{dice.randrange(3)}/temperature", body) + "\n")
+    taken: list[bool] = []
+    hasten = OfflineIntake._hasten
+
+    def count(intake: OfflineIntake, arrival: Arrival) -> bool:
+        taken.append(hasten(intake, arrival))
+        return taken[-1]
+
+    monkeypatch.setattr(OfflineIntake, "_hasten", count)
+    short = as_json(capsys, "backtest", str(rows), str(tape), "--config", str(config))
+    monkeypatch.setattr(OfflineIntake, "_hasten", lambda _intake, _arrival: False)
+    assert short == as_json(capsys, "backtest", str(rows), str(tape), "--config", str(config))
+    assert sum(taken) > 500
+    assert any("history" in one["messages"] for one in short["sources"].values())
 
 
 def test_sources_retained_values_availability_and_repeats_are_as_live(
