@@ -1,4 +1,4 @@
-"""The first thing that a newcomer sees: `make demo` finds the faults that it shows."""
+"""`make demo` finds the faults that it shows a newcomer first."""
 
 from datetime import UTC, datetime
 
