@@ -134,9 +134,9 @@ def test_two_outages_of_the_same_hour_a_week_apart_excuse_none() -> None:
 
 @pytest.mark.parametrize("minutes", [8, 20, 55])
 def test_short_outages_are_reported_twice(minutes: int) -> None:
-    """A link that fails at any hour every other day. Its death is told after twice as long, also when restored.
+    """A link that fails at any hour, every other day. Its death is reported after twice as long.
 
-    After two weeks without one it is told as before.
+    So it is by a detector that was saved; and as before once two weeks have passed without an outage.
     """
     odd = (3.1, 11.7, 20.3, 6.2, 15.4, 1.9, 17.8, 9.0, 22.6, 13.2)
 

@@ -303,9 +303,7 @@ EVENTFUL = {
         Eventful("wallbox", switched(30.0, 1, 0.5, (2.0, 7.0), 0.4)),
         Eventful("sauna", switched(60.0, 1, 0.25, (1.5, 3.0), 0.5)),
         Eventful("car", switched(10.0, 2, 0.85, (0.2, 1.2), 0.5)),
-        Eventful(
-            "contact with an hourly heartbeat", heartbeat(at_random(between(7, 22, 1.5, 0.02)), HOUR_S)
-        ),
+        Eventful("contact with an hourly heartbeat", heartbeat(at_random(between(7, 22, 1.5, 0.02)), HOUR_S)),
         Eventful("link that fails for minutes", failing_link),
         # Written before the rules for such devices, and not looked at since.
         Eventful("door of a holiday flat", holiday_flat, tuned=False),
