@@ -26,7 +26,7 @@ class _Placeholder(ModuleType):
 
 
 class _Placeholders:
-    """Finds a placeholder for each of some modules and those below them.
+    """Finds a placeholder for each of some modules, those below them and those named ``<one>_...``.
 
     Its base classes would be in ``importlib.abc``, which imports what is to be left out.
     """
@@ -38,7 +38,7 @@ class _Placeholders:
     def find_spec(
         self, name: str, _path: Sequence[str] | None, _target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if any(name == one or name.startswith(f"{one}.") for one in self._unused):
+        if any(name == one or name.startswith((f"{one}.", f"{one}_")) for one in self._unused):
             return ModuleSpec(name, cast("Any", self), is_package=True)
         return None
 
