@@ -1,4 +1,4 @@
-"""gRPC channels of the OTLP exporters: short replies that are read, a monotonic clock."""
+"""gRPC channels of the OTLP exporters: short replies, a monotonic clock."""
 
 import time
 from collections.abc import Callable

@@ -233,7 +233,7 @@ def check_pushes_lost(endpoint: str, protocol: Any, monkeypatch: pytest.MonkeyPa
 def test_pushes_to_a_connection_that_is_no_collector(
     handle: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Metrics and logs fail apart, each tells it once, and what waits is bounded."""
+    """Metrics and logs fail apart, each logs it once, and the rest that waits is bounded."""
     with accepting(handle) as endpoint:
         check_pushes_lost(endpoint, "grpc", monkeypatch)
 
