@@ -15,7 +15,7 @@ exporter.time = time.monotonic  # type: ignore[attr-defined]
 
 
 def read_replies(exporter: Any, read: Callable[[bytes], None]) -> None:
-    """Let ``read`` have each reply of a collector: the SDK does not look at what it refuses."""
+    """Let ``read`` have each reply of a collector: the SDK ignores its refusals."""
     make = exporter._stub  # noqa: SLF001 -- the only way to the reply; a new channel makes another stub
 
     def make_reading(channel: Any) -> Any:
