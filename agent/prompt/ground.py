@@ -7,7 +7,7 @@ from typing import Any
 from agent.domain.kinds import Claim, Kind
 from agent.domain.records import Answer, Check, Do, Grounding, Status, Window
 from agent.domain.units import canonical
-from agent.prompt.quantity import COUNT, Quantity, fold, foreign_quantities, numerals, quantities
+from agent.prompt.quantity import COUNT, DEVICES, Quantity, fold, foreign_quantities, numerals, quantities
 from agent.prompt.render import FORM_SUMMARY
 from agent.prompt.section import load
 from agent.prompt.sentence import (
@@ -29,7 +29,6 @@ from agent.prompt.site import ALONE, Shared
 
 MIN_STILL = 5  # equal newest values that make a flatline
 MAX_DETAIL = 120
-_DURATIONS = {"s": 1.0, "min": 60.0, "h": 3600.0}
 NORMAL_REASON = "normal_reason"
 _LONE = frozenset({Kind.SPIKE, Kind.OTHER})  # alarms about the value itself, not about its course
 
@@ -160,11 +159,12 @@ def _words(
     names = {one.casefold() for words in (name, *beside, *sentences) for one in identifiers(fold(words))}
     strangers = [printable(word) for word in identifiers(text) if word.casefold() not in names]
     known = [*_quantities(section, ids), *(one for sentence in sentences for one in _told(sentence))]
+    known += [Quantity(len(others), DEVICES), Quantity(len(others) + 1, DEVICES)]
     for other in others:
         known += _numbers(other, ("now", "usual"), _unit(other))
-        known += _lasted(other, "ago_s")
-    facts = " ".join(map(fold, sentences))
-    wrong = [*late, *foreign_quantities(text, known, facts), *numerals(text)]
+        known += _numbers(other, ("ago_s",), "s")
+    said = " ".join(map(fold, sentences))
+    wrong = [*late, *foreign_quantities(text, known, said), *numerals(text)]
     repeated = answer.summary.strip().casefold() == FORM_SUMMARY
     return [
         _check("summary_own", ["the summary repeats the form"] if repeated else [], "in its own words"),
@@ -208,14 +208,14 @@ def _quantities(section: dict[str, Any], cited: Collection[str]) -> list[Quantit
         if candidate.get("id") in cited:
             unit = _unit(candidate) if "unit" in candidate else units.get(candidate.get("metric"))
             found += _numbers(candidate, ("value", "expected"), unit)
-            found += [*_numbers(candidate, ("score",)), *_lasted(candidate, "after_s")]
+            found += [*_numbers(candidate, ("score",)), *_numbers(candidate, ("after_s",), "s")]
     for series in section.get("series", ()):
         unit = _unit(series)
         found += _numbers(series, ("limits", "usual", "median", "p01", "p99", "spread", "scale"), unit)
         found += _numbers(series, ("still", "n"), COUNT)
         for case in series.get("past", ()):
             found += _numbers(case, ("from", "to"), unit)
-    found += [*_numbers(section, ("readings",), COUNT), *_lasted(section, "span_s")]
+    found += [*_numbers(section, ("readings",), COUNT), *_numbers(section, ("span_s",), "s")]
     found += _numbers(section.get("local", {}), ("score",))
     found.append(Quantity(float(len(cited)), COUNT))
     return found
@@ -231,12 +231,6 @@ def _numbers(item: dict[str, Any], names: Iterable[str], unit: str | None = None
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, int | float):
                 yield Quantity(float(one), unit)
-
-
-def _lasted(item: dict[str, Any], name: str) -> Iterator[Quantity]:
-    """Yield a duration in the units in which people give it."""
-    for seconds, _ in _numbers(item, (name,)):
-        yield from (Quantity(seconds / one, unit) for unit, one in _DURATIONS.items())
 
 
 def _told(sentence: str) -> Iterator[Quantity]:

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
-from agent.domain.units import canonical, is_spelling
+from agent.domain.units import canonical, conversion, find_dimension, is_spelling
 from agent.prompt.sentence import Number, matches, numbers, printable, strip_identifiers
 
-COUNT = "count"  # the unit of how many there are
+COUNT, DEVICES = "count", "devices"  # the units of how many there are
 ANY = "any"  # a number of a text that may have any unit
 POWERS = "\u00b9\u00b2\u00b3"  # of units: m², s³
 _DEGREES = frozenset({"degC", "degF"})
@@ -28,15 +28,19 @@ _WORD = rf"(?:{'|'.join([*_SMALL, *_SCALES])})"
 #: Number words in a row: ``twenty-one``, ``two hundred and five``.
 _SPELLED = re.compile(rf"(?i)\b{_WORD}(?:(?:[\s-]+|(?<=hundred)\s+and\s+|(?<=thousand)\s+and\s+){_WORD})*\b")
 _SHARE = r"(?:third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thousandth)"
-#: Shares, multiples and decimals in words: no fact has them, because an answer does not calculate. The parts
-#: of a period are none ("the second half of the window"), nor are ordinals ("the third reading").
+#: Shares, multiples, decimals, wholes and recurrence in words: no fact has them, because an answer does not
+#: calculate. The parts of a period are none ("the second half of the window"), nor are ordinals.
 _UNPROVEN = re.compile(
-    r"(?i)\b(?:(?<!first )(?<!second )(?<!other )(?<!latter )half(?![\s-]+(?:an?[\s-]+hour|open|closed)\b)"
+    r"(?i)\b(?:(?<!first )(?<!second )(?<!other )(?<!latter )"
+    r"half(?![\s-]+(?:an?[\s-]+(?:hour|minute|day)|open|closed)\b)"
     rf"|halves|halv(?:ed?|ing)|(?:three-)?quarter(?:s|ed)|{_SHARE}s|(?:an?|{_WORD}|by|to)[\s-]{_SHARE}"
     rf"|{_SHARE}(?=\s+of\b)|doubl(?:es|ed|ing)|(?:an?|the|its|by)\s+doubl(?:e|ing)|double(?=\s+(?:the|its|that|what|as|of)\b)"
     r"|tripl(?:es?|ed|ing)|trebl(?:es?|ed|ing)|quadrupl(?:es?|ed|ing)|twice|thrice|couple|dozens|hundreds"
     r"|thousands|millions|billions|trillions?"
     rf"|(?:\d[\d.]{{0,15}}|{_WORD}|two|many|several)[\s-]?fold|{_WORD}\s+point"
+    r"|(?:last|next|previous|past|this|every|each)\s+(?:week|month|year)"
+    r"|(?:every|each)\s+(?:day|night|morning|afternoon|evening|hour|minute|device|sensor|machine)"
+    r"|(?:whole|entire)\s+(?:fleet|site|plant|group)|all\s+(?:of\s+)?(?:the\s+|these\s+)?(?:devices|sensors|machines)"
     r"|times\s+(?:as|more|less|higher|lower|larger|smaller|greater|the|its|their|that|what|than|over|above"
     r"|below|usual|normal))\b"
 )
@@ -44,13 +48,20 @@ _UNPROVEN = re.compile(
 _MULTIPLE = re.compile(
     rf"(?i)(?:(?:[kMGT]|mn|mio|mrd|bn|mil|grand|x)(?!\w)|(?:-\s?)?{_WORD}\b|[x\u00d7*^/+=\u00b9\u00b2\u00b3])"
 )
+_NTH = ["second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
+_COUNT_OF = re.compile(rf"(?i)\b(?P<nth>{'|'.join(_NTH)})(?=\s+(?:alarm|finding|incident|outage|time)\b)")
+#: "an hour", "half a day"; "a second" is any short time.
+_ARTICLE = re.compile(
+    r"(?i)\b(?P<half>half[\s-]+)?(?:an?|one)(?=[\s-]+(?:minute|hour|day|week|month|year)\b)"
+)
 _MINUS = re.compile(r"(?i)\b(?:minus|negative)\s+\Z")
 _NEXT = re.compile(r"(?P<gap>[\s-]?)(?![.-])(?P<word>[^\s,;:!?()\[\]\"'<>]+)")
 _TWO_WORDS = re.compile(r"(?i)(?P<gap>[\s-]?)(?:degrees?|deg\.?|\u00b0)\s?(?P<word>c|f|celsius|fahrenheit)\b")
 _ORDINAL = re.compile(r"(?i)st|nd|rd|th")
 _PREFIXED = re.compile(r"(?i)(?:nano|micro|milli|centi|deci|deca|hecto|kilo|mega|giga|tera)[a-z]{3,}")
+_DEVICE = re.compile(r"(?i)(?:device|sensor|machine)s?")
 _COUNTED = re.compile(
-    r"(?i)(?:device|finding|reading|incident|alarm|person|people|time|series|sensor|machine"
+    r"(?i)(?:finding|reading|incident|alarm|person|people|time|series"
     r"|value|sample|candidate)s?"
 )
 #: Units that no fact has.
@@ -64,7 +75,7 @@ _SIGNS = frozenset(
 
 
 class Quantity(NamedTuple):
-    """A number of a fact. ``unit`` is a canonical one, ``COUNT``, ``ANY``, or None where it has none."""
+    """A number of a fact; its unit is canonical or one of the three above, None where it has none."""
 
     value: float
     unit: str | None = None
@@ -113,18 +124,18 @@ def numerals(text: str) -> list[str]:
     ]
 
 
-def foreign_quantities(text: str, known: Collection[Quantity], facts: str = "") -> list[str]:
+def foreign_quantities(text: str, known: Collection[Quantity], written: str = "") -> list[str]:
     """Return the numbers and units of ``text`` that are not in ``known``, as printed.
 
     A number with a unit holds only if a fact with that unit has it. Shares and multiples hold only in the
-    words of ``facts``.
+    words of ``written``.
 
     Args:
         text: a folded sentence; ids, times and known words are blanked out.
         known: the numbers of the facts.
-        facts: folded sentences that people wrote.
+        written: folded sentences of people.
     """
-    shares_told = {" ".join(found.group().casefold().split()) for found in _UNPROVEN.finditer(facts)}
+    shares_told = {" ".join(found.group().casefold().split()) for found in _UNPROVEN.finditer(written)}
     shares = (" ".join(found.group().split()) for found in _UNPROVEN.finditer(text))
     wrong = [one for one in shares if one.casefold() not in shares_told]
     for number in _numbers(text):
@@ -133,7 +144,6 @@ def foreign_quantities(text: str, known: Collection[Quantity], facts: str = "") 
             only_unit = any(matches(number, one.value) for one in known)
             wrong.append(text[number.start : number.end] + (told if only_unit else ""))
     units = {one.unit for one in known}
-    units |= {canonical(found.group().replace(" ", "")) for found in _NAMED.finditer(facts)}
     for found in _NAMED.finditer(text):
         unit = canonical(found.group().replace(" ", ""))
         if unit not in units:
@@ -143,6 +153,9 @@ def foreign_quantities(text: str, known: Collection[Quantity], facts: str = "") 
 
 def _holds(number: Number, unit: str, fact: Quantity) -> bool:
     fits = unit in ("", fact.unit) or fact.unit == ANY or (unit == "deg" and fact.unit in _DEGREES)
+    if not fits and fact.unit is not None and find_dimension(fact.unit) == find_dimension(unit) == "time":
+        way = conversion(fact.unit, unit)
+        return way is not None and matches(number, way.apply(fact.value))
     return fits and matches(number, fact.value)
 
 
@@ -154,6 +167,10 @@ def _numbers(text: str) -> Iterator[Number]:
         words = [word for word in re.split(r"[\s-]+", found.group().lower()) if word != "and"]
         if words != ["one"]:
             yield _signed(Number(found.start(), found.end(), _value(words), 0), text)
+    for found in _COUNT_OF.finditer(text):
+        yield Number(found.start(), found.end(), 2.0 + _NTH.index(found["nth"].lower()), 0)
+    for found in _ARTICLE.finditer(text):
+        yield Number(found.start(), found.end(), *((0.5, 1) if found["half"] else (1.0, 0)))
 
 
 def _signed(number: Number, text: str) -> Number:
@@ -192,6 +209,8 @@ def _unit_behind(text: str, end: int) -> tuple[str | None, str]:
     if not word or (word.isdigit() and found["gap"]):
         return "", ""
     told, glued = rest[: found.end()].rstrip(".-"), not found["gap"]
+    if _DEVICE.fullmatch(word):
+        return DEVICES, told
     if _COUNTED.fullmatch(word):
         return COUNT, told
     if _OTHER_UNITS.fullmatch(word):

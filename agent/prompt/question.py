@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from agent.domain.kinds import Kind
-from agent.domain.records import Check, Severity
+from agent.domain.records import Check
 from agent.domain.units import canonical
 from agent.prompt.ground import known_words
 from agent.prompt.parse import read
-from agent.prompt.quantity import COUNT, Quantity, fold, foreign_characters, foreign_quantities
+from agent.prompt.quantity import COUNT, DEVICES, Quantity, fold, foreign_characters, foreign_quantities
 from agent.prompt.render import Prompt, estimate_tokens
 from agent.prompt.section import dump
 from agent.prompt.sentence import (
@@ -24,6 +23,7 @@ from agent.prompt.sentence import (
     strip_moments,
     strip_words,
 )
+from agent.prompt.spoken import is_english, unproven_words
 
 NAME = "edge_question"
 VERSION = "2"
@@ -64,46 +64,13 @@ _HIDDEN = re.compile(r"(?<!\w)(?:[dD]\d{1,4}(?!\w)|[a-z]\w*)")  # a device or a 
 #: Where a sentence ends; a citation behind its full stop belongs to it.
 _SENTENCE = re.compile(r"(?<=[.!?\]])\s+(?=[A-Z\"']|[dD]\d)")
 _LOOKED_UP = ("devices", "words", "times", "names", "numbers")
-#: A sentence without any of these may be of a language whose number words are not known here.
-_ENGLISH = re.compile(
-    r"(?i)\b(?:the|is|was|were|are|it|its|of|and|from|to|for|with|by|be|been|has|had|have|there|this|that|these"
-    r"|after|before|between|until|since|because|which|when|while|during|about|than|then|each|both|only"
-    r"|rose|fell|rises?|drops?|dropped|drift(?:s|ed)?|jumped|alarmed|cooled|warmed|stopped|stayed|sent|began"
-    r"|started|ended|followed|broke|cleared|silent|spike[ds]?|warning|critical)\b"
-)
 #: Signs of addresses, commands and markup.
 _FOREIGN = re.compile(
     r"[`$|\\@{}\u3002\uff0e\uff61]|\]\(|<[!/A-Za-z]|://|\bwww\."
     r"|(?<![\w.-])[\w-]{2,}\.[a-z]{2,}\b|(?<!\w)/\w|\bsudo\b"
 )
-#: Words of kinds, severities and acts, and the words in a fact that prove them.
-_SPOKEN = [
-    *(
-        (re.compile(rf"(?i)\b{re.escape(kind).replace('_', '[ _-]')}s?\b"), frozenset({str(kind)}))
-        for kind in map(str, Kind)
-        if kind not in {Kind.NONE, Kind.OTHER}
-    ),
-    *(
-        (re.compile(rf"(?i)\b{word}\b"), frozenset({str(word)}))
-        for word in (Severity.WARNING, Severity.CRITICAL)
-    ),
-    *(
-        (re.compile(rf"(?i)\b{pattern}\b"), frozenset(means))
-        for pattern, means in {
-            "acknowledged": {"ack", "acknowledged"},
-            "snoozed": {"snooze", "snoozed"},
-            "confirmed": {"confirmed"},
-            "false[ -]alarms?": {"false_alarm"},
-            "maintenance": {"maintenance"},
-            "forg[eo]t(?:ten)?": {"forget", "forgotten"},
-            "cleared": {"cleared"},
-            "(?:resolved|recovered|back to normal)": {"cleared", "normal_here"},
-        }.items()
-    ),
-]
-
 #: Numbers of a fact that are not in the unit of its series.
-_UNITS_OF = {"devices": COUNT, "findings": COUNT, "lasted_min": "min"}
+_UNITS_OF = {"devices": DEVICES, "findings": COUNT, "lasted_min": "min"}
 
 Facts = Mapping[str, Mapping[str, Any]]  # id -> fact, as it was sent
 
@@ -186,13 +153,16 @@ def parse_answer(reply: str) -> Answered:
     return Answered(answered, line, tuple(dict.fromkeys([*map(str.lower, cites), *named])))
 
 
-def check_answer(answer: Answered, head: Mapping[str, Any], facts: Facts) -> tuple[Check, ...]:
+def check_answer(
+    answer: Answered, head: Mapping[str, Any], facts: Facts, question: str = ""
+) -> tuple[Check, ...]:
     """Check each sentence of an answer against the facts that this sentence cites.
 
     Looked up are its citations, devices, kinds, severities, acts of people, dates, times, and numbers with
     their units. An answer of one sentence may cite outside its text. Nothing that a person could follow, such
     as an address or a command, is let through, and nothing that could not be looked up: another language,
-    letters and digits of other scripts, shares and multiples.
+    letters and digits of other scripts, shares and multiples. Of the latter those of ``question`` may come
+    again ("last week").
     """
     unknown = [printable(ref) for ref in answer.cites if ref not in facts]
     cited = any(ref in facts for ref in answer.cites)
@@ -204,7 +174,7 @@ def check_answer(answer: Answered, head: Mapping[str, Any], facts: Facts) -> tup
         if not refs and len(sentences) > 1:
             bare.append(f'"{printable(sentence)}"')
         about = [facts[ref] for ref in refs or answer.cites if ref in facts]
-        for name, found in _claims(sentence, head, about, facts):
+        for name, found in _claims(sentence, head, about, facts, fold(question)):
             wrong[name] += found
     return (
         _check("cites_known", unknown, "is not a fact"),
@@ -221,33 +191,27 @@ def check_answer(answer: Answered, head: Mapping[str, Any], facts: Facts) -> tup
 
 
 def _claims(
-    sentence: str, head: Mapping[str, Any], cited: Sequence[Mapping[str, Any]], facts: Facts
+    sentence: str, head: Mapping[str, Any], cited: Sequence[Mapping[str, Any]], facts: Facts, question: str
 ) -> Iterator[tuple[str, list[str]]]:
     """Yield the claims of a sentence that its facts do not hold, by their sort."""
     text = fold(plain(sentence))
-    yield "language", [] if _ENGLISH.search(text) else [f'"{printable(sentence)}"']
+    yield "language", [] if is_english(text) else [f'"{printable(sentence)}"']
     about = [*cited, *(facts[ref] for fact in cited for ref in fact.get("findings", ()) if ref in facts)]
     devices = {fact["device"] for fact in about if "device" in fact}
     devices |= {device for fact in about for device in fact.get("covers", ())}
     aliases = [alias.group().lower() for alias in _ALIAS.finditer(text)]
     yield "devices", [alias for alias in dict.fromkeys(aliases) if alias not in devices]
-    true = {str(fact.get(name)) for fact in about for name in ("kind", "severity", "state", "did", "cause")}
-    true |= {"maintenance" for fact in about if fact.get("maintenance")}
-    true |= {"cleared" for fact in about if fact.get("over") is True}
-    yield "words", [word for word, means in _spoken(text) if true.isdisjoint(means)]
+    acts = [fact for fact in facts.values() if not devices.isdisjoint(fact.get("covers", ()))]
+    yield "words", unproven_words(text, about, acts)
     text = _blank(_ALIAS, _blank(_REF, text))
-    yield "times", foreign_moments(text, [one for _, one in moments(json.dumps([head, *cited]))])
+    known = [one for _, one in moments(json.dumps([head, *cited]))]
+    now = next((one for _, one in moments(str(head.get("now", "")))), None)
+    yield "times", foreign_moments(text, known, today=now)
     text = strip_words(strip_moments(text), _numbered_words(cited))
     yield "names", [printable(word) for word in dict.fromkeys(identifiers(text))]
-    known = [Quantity(len(cited), COUNT), *(one for fact in (head, *cited) for one in _quantities(fact))]
-    yield "numbers", foreign_quantities(text, known)
-
-
-def _spoken(text: str) -> Iterator[tuple[str, frozenset[str]]]:
-    """Yield the words of kinds, severities and acts of people in a text, and the words that prove each."""
-    for pattern, means in _SPOKEN:
-        for found in pattern.finditer(text):
-            yield found.group(), means
+    counted = [Quantity(len(cited), COUNT), Quantity(len(devices), DEVICES)]
+    counted += (one for fact in (head, *cited) for one in _quantities(fact))
+    yield "numbers", foreign_quantities(text, counted, question)
 
 
 def _numbered_words(cited: Sequence[Mapping[str, Any]]) -> set[str]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import NamedTuple
 
 RELATIVE_TOLERANCE = 0.05
@@ -30,12 +30,26 @@ _MONTH = (
     r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
 )
 _TIME = re.compile(
-    r"(?<![\w:.-])(?:(?P<date>\d{4}-\d{2}-\d{2})(?:(?:T|,? (?:at )?)(?P<at>\d{1,2}:\d{2})(?!\d))?"
+    r"(?:(?<![\w:.-])|(?<=:\d\d-))"  # "02:10-02:55" are two
+    r"(?:(?P<date>\d{4}-\d{2}-\d{2})(?:(?:T|,? (?:at )?)(?P<at>\d{1,2}:\d{2})(?!\d))?"
     r"|(?P<hour>\d{1,2}):(?P<minute>\d{2})(?!\d)(?:\s?(?P<half>[ap])\.?m\b)?|(?P<sharp>\d{1,2})\s?(?P<half2>[ap])\.?m\b"
     rf"|(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s(?:of\s)?{_MONTH.format('m1')}(?:,?\s(?P<y1>\d{{4}}))?(?!\w)"
-    rf"|{_MONTH.format('m2')}\s(?P<day2>\d{{1,2}})(?:st|nd|rd|th)?(?:,?\s(?P<y2>\d{{4}}))?(?!\w))",
+    rf"|{_MONTH.format('m2')}\s(?P<day2>\d{{1,2}})(?:st|nd|rd|th)?(?:,?\s(?P<y2>\d{{4}}))?(?!\w)"
+    rf"|(?:in|since|until|during)\s{_MONTH.format('m3')}(?:\s(?P<y3>\d{{4}}))?(?![\w-]))",
     re.IGNORECASE,
 )
+_HOURS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
+_HOUR = rf"(?P<{{0}}>\d{{{{1,2}}}}|{'|'.join(_HOURS)})"
+_PART = "in\\s+the\\s+(?P<{0}>morning|afternoon|evening)"
+#: "2 o'clock", "two in the afternoon", "half past two", "ten to three".
+_CLOCK = re.compile(
+    rf"(?i)(?<![\w:.-])(?:{_HOUR.format('hour')}(?:\s?o.?clock(?:\s+{_PART.format('p1')})?|\s+{_PART.format('p2')})"
+    r"|(?:(?P<past>half|(?:a\s+)?quarter|five|ten|twenty|twenty-five|\d{1,2})(?:\s+minutes?)?\s+past"
+    r"|(?P<to>(?:a\s+)?quarter|(?:five|ten|twenty|twenty-five|\d{1,2})\s+minutes?)\s+to)\s+"
+    rf"{_HOUR.format('of')}(?:\s+{_PART.format('p3')})?)(?![\w:.-])"
+)
+_MINUTES = {"half": 30, "quarter": 15, "five": 5, "ten": 10, "twenty": 20, "twenty-five": 25}
+_RELATIVE = re.compile(r"(?i)\b(?P<far>day\s+(?:before|after)\s+)?(?P<word>yesterday|tomorrow)\b")
 _NOON = re.compile(r"(?i)\b(?P<word>noon|midday|midnight)\b")
 _WEEKDAY = re.compile(r"(?i)\b(?P<day>mon|tues|wednes|thurs|fri|satur|sun)days?\b")
 
@@ -51,13 +65,17 @@ class Number:
 
 
 class Moment(NamedTuple):
-    """A date or a time of day as far as it is given; ``hourly`` is one such as "2 am"."""
+    """A date or a time of day as far as it is given.
+
+    ``hourly`` is a time such as "2 am", ``either`` one of both halves of the day.
+    """
 
     year: int | None = None
     month: int | None = None
     day: int | None = None
     minute: int | None = None  # of the day
     hourly: bool = False
+    either: bool = False
 
 
 def moments(text: str) -> Iterator[tuple[str, Moment]]:
@@ -66,6 +84,22 @@ def moments(text: str) -> Iterator[tuple[str, Moment]]:
         yield " ".join(found.group().split()), _moment(found)
     for found in _NOON.finditer(text):
         yield found.group(), Moment(minute=0 if found.group().lower() == "midnight" else 720, hourly=True)
+    for found in _CLOCK.finditer(text):
+        yield found.group(), _spoken_time(found)
+
+
+def _spoken_time(found: re.Match[str]) -> Moment:
+    word = (found["hour"] or found["of"]).lower()
+    hour = int(word) if word.isdigit() else _HOURS.index(word) + 1
+    part = found["p1"] or found["p2"] or found["p3"]
+    if part:
+        hour = hour % 12 + (0 if part.lower() == "morning" else 12)
+    minute = 0
+    if away := found["past"] or found["to"]:
+        word = next(one for one in away.lower().split() if one not in ("a", "minute", "minutes"))
+        minute = int(word) if word.isdigit() else _MINUTES[word]
+        minute = minute if found["past"] else -minute
+    return Moment(minute=hour * 60 + minute, hourly=not minute, either=not part)
 
 
 def _moment(found: re.Match[str]) -> Moment:
@@ -73,6 +107,8 @@ def _moment(found: re.Match[str]) -> Moment:
         year, month, day = map(int, found["date"].split("-"))
         hour, _, minute = (found["at"] or "").partition(":")
         return Moment(year, month, day, int(hour) * 60 + int(minute) if hour else None)
+    if name := found["m3"]:
+        return Moment(int(found["y3"]) if found["y3"] else None, _MONTHS.index(name[:3].lower()) + 1)
     if name := found["m1"] or found["m2"]:
         year_told = found["y1"] or found["y2"]
         day = int(found["day"] or found["day2"])
@@ -84,17 +120,33 @@ def _moment(found: re.Match[str]) -> Moment:
     return Moment(minute=hour * 60 + minute, hourly=bool(found["sharp"]))
 
 
-def foreign_moments(text: str, known: Collection[Moment], days: Collection[int] = ()) -> list[str]:
+def foreign_moments(
+    text: str, known: Collection[Moment], days: Collection[int] = (), today: Moment | None = None
+) -> list[str]:
     """Return the dates, times and weekdays of ``text`` that are none of the known ones, as printed.
 
     Args:
         text: a sentence.
         known: those of its facts; the first hours of a day are in the night of the day before as well.
         days: further weekdays, 0 is Monday.
+        today: the date that "yesterday" and "tomorrow" refer to, None if there is none.
     """
-    wrong = [told for told, one in moments(text) if not any(_is_at(one, other) for other in known)]
+    wrong = [told for told, one in _relative(text, today) if not any(_is_at(one, other) for other in known)]
+    wrong += [told for told, one in moments(text) if not any(_is_at(one, other) for other in known)]
     allowed = {*days, *(day for one in known for day in _weekdays(one))}
     return wrong + [told for told, day in weekdays(text) if day not in allowed]
+
+
+def _relative(text: str, today: Moment | None) -> Iterator[tuple[str, Moment]]:
+    """Yield the dates in ``text`` that are relative to today; without one none of them is known."""
+    for found in _RELATIVE.finditer(text):
+        if today is None:
+            yield found.group(), Moment(year=0)
+            continue
+        day = date(today.year or 1, today.month or 1, today.day or 1)
+        away = 2 if found["far"] else 1
+        day += timedelta(days=-away if found["word"].lower() == "yesterday" else away)
+        yield found.group(), Moment(day.year, day.month, day.day)
 
 
 def weekdays(text: str) -> Iterator[tuple[str, int]]:
@@ -127,13 +179,14 @@ def _is_at(told: Moment, known: Moment) -> bool:
         return True
     if known.minute is None:
         return False
-    apart = abs(told.minute - known.minute)
-    return min(apart, 1440 - apart) <= NEAR_MIN if told.hourly else apart == 0
+    day_min = 720 if told.either else 1440
+    apart = abs(told.minute - known.minute) % day_min
+    return min(apart, day_min - apart) <= NEAR_MIN if told.hourly else apart == 0
 
 
 def strip_moments(text: str) -> str:
     """Blank out dates and times, keeping all places."""
-    return _TIME.sub(_blank, text)
+    return _CLOCK.sub(_blank, _TIME.sub(_blank, text))
 
 
 def strip_percentiles(text: str) -> str:
