@@ -31,10 +31,16 @@ class Validation:
         return Counter(one.grounding for one in self.outcomes)
 
     @property
+    def unsupported(self) -> int:
+        """Alarms that a "normal" without a reason does not overrule."""
+        return sum(not one.overrules for one in self.outcomes)
+
+    @property
     def failed(self) -> tuple[Check, ...]:
-        """Checks that did not hold."""
+        """Checks of claims that did not hold."""
+        refuted = (one for one in self.outcomes if one.grounding is not Grounding.GROUNDED)
         return (
-            *(check for one in self.outcomes for check in one.checks if not check.held),
+            *(check for one in refuted for check in one.checks if not check.held),
             *self.strangers,
         )
 

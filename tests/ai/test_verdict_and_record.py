@@ -86,6 +86,8 @@ def test_a_soft_alarm_yields_to_a_normal_with_a_reason(
         (made,) = verdicts(asked, outcomes)
         assert made.grounded is True
         assert (made.reason_detail is None) is (verdict[0] == "ai")
+        assert parts.notes.record.unsupported == (verdict[0] == "local")
+        assert parts.notes.record.failed_checks == ()
 
     asyncio.run(story())
 
