@@ -17,8 +17,8 @@ MAX_GROWTH = 4.0  # of the longest gap, at once
 MIN_GAP_S = 1.0
 PACE = 0.1  # of the usual gap, by a gap as long, and at most twice as much
 MAX_PACES = 2.0
-FORGET = 1 / 500
-FORGET_S = 7 * DAY  # of a device that sends on events, if that is longer
+FORGET = 1 / 500  # of the longest gap, with each gap,
+FORGET_S = 7 * DAY  # or in that time, if it is longer: a device may have several rates
 FEW_GAPS = 100
 FEW_FACTOR = 1.5  # the longest gap counts for more while few are known, or of such a device
 SECOND = 1.5  # times the second longest gap: what the longest one counts at most
@@ -122,9 +122,7 @@ class Rhythm:
                 gap = limit
             self.longest_s, self.second_s = gap, longest
         else:
-            forget = FORGET
-            if self.short >= SHORTS and gap < FORGET * FORGET_S and self.on_events:
-                forget = gap / FORGET_S
+            forget = gap / FORGET_S if gap < FORGET * FORGET_S else FORGET
             self.longest_s = longest + (gap - longest) * forget
             second = self.second_s
             second += (gap - second) * forget

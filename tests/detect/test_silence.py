@@ -56,6 +56,17 @@ def test_silent_device_is_found_once(rig: Rig) -> None:
     assert len(rig.wait(3600.0)) == 1
 
 
+def test_a_device_of_two_rates_is_awaited_at_its_slow_one(rig: Rig) -> None:
+    """A printer sends each 5 s while it prints, each minute at rest. Either way it is found dead."""
+    for hours in (3, 6, 2):
+        rig.speak(60.0, 300)
+        rig.speak(5.0, hours * 720)
+        assert rig.wait(55.0) == []
+    assert len(rig.wait(245.0)) == 1
+    rig.speak(60.0, 300)
+    assert len(rig.wait(360.0)) == 1
+
+
 def test_fast_device_has_ten_seconds(rig: Rig) -> None:
     """However fast a device speaks, 10 s of silence are allowed."""
     rig.speak(0.1, 500)

@@ -222,6 +222,40 @@ def batches(dice: Dice, until: float) -> Times:
         kept.clear()
 
 
+def switched(every_s: float, most: int, share: float, hours: tuple[float, float], weekend: float) -> Life:
+    """Return a device that sends each ``every_s`` while a person has it switched on.
+
+    Up to ``most`` times a day, between 9 and 22 o'clock, on that ``share`` of the days (``weekend``: of those
+    at the weekend), for some hours.
+    """
+
+    def life(dice: Dice, until: float) -> Times:
+        at = MONDAY
+        for day in range(int((until - MONDAY) // DAY_S) + 1):
+            begin = MONDAY + day * DAY_S
+            for _ in range(dice.randint(1, most)):
+                if dice.random() >= (weekend if is_weekend(begin) else share):
+                    continue
+                at = max(at + 600.0, begin + dice.uniform(9.0, 21.0) * HOUR_S)
+                off = at + dice.uniform(*hours) * HOUR_S
+                while at < min(off, until):
+                    yield at, at
+                    at += every_s
+
+    return life
+
+
+def two_rates(dice: Dice, until: float) -> Times:
+    """Yield a printer: each minute, and each 5 s while it prints."""
+    at, done, begins = MONDAY, 0.0, MONDAY + 9.0 * HOUR_S
+    while at < until:
+        if at >= begins:
+            done = at + dice.uniform(0.5, 9.0) * HOUR_S
+            begins = done + dice.expovariate(1 / (20.0 * HOUR_S))
+        yield at, at
+        at += 5.0 if at < done else 60.0
+
+
 EVENTFUL = {
     one.name: one
     for one in (
@@ -232,6 +266,11 @@ EVENTFUL = {
         Eventful("mailbox", mailbox),
         Eventful("sump pump", sump_pump),
         Eventful("vehicle", vehicle),
+        Eventful("printer of two rates", two_rates),
+        Eventful("printer, off by hand", switched(10.0, 2, 0.6, (1.0, 8.0), 0.8)),
+        Eventful("television", switched(10.0, 2, 0.7, (0.5, 4.0), 0.9)),
+        Eventful("laptop", switched(60.0, 2, 0.8, (2.0, 8.0), 0.2)),
+        Eventful("band saw", switched(30.0, 2, 0.15, (0.3, 2.0), 0.5)),
         # Written before the rules for such devices, and not looked at since.
         Eventful("door of a holiday flat", holiday_flat, tuned=False),
         Eventful("button", at_random(between(7, 23, 0.35, 0.02)), tuned=False),
