@@ -8,7 +8,8 @@ from opentelemetry.exporter.otlp.proto.grpc import exporter
 
 MAX_REPLY = 65_536  # bytes; a collector's is a few, and gRPC would keep up to 4 MiB
 
-CHANNEL: Any = (("grpc.max_receive_message_length", MAX_REPLY),)
+#: Attempts are ours: gRPC's own, to a collector that ends each connection at once, took 950 MiB.
+CHANNEL: Any = (("grpc.max_receive_message_length", MAX_REPLY), ("grpc.enable_retries", 0))
 
 # The SDK takes the end of an export from the wall clock: set back by an hour, an export would take an hour.
 exporter.time = time.monotonic  # type: ignore[attr-defined]

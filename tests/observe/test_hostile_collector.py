@@ -248,6 +248,23 @@ def test_pushes_to_a_collector_that_does_not_take_them(
         check_pushes_lost(endpoint, "grpc", monkeypatch)
 
 
+def resident_mib() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 2**20
+
+
+@pytest.mark.slow
+def test_a_collector_that_ends_each_connection_fills_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library tried again by itself, without a pause: hundreds of MiB in seconds."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "4")
+    with accepting(goaway) as endpoint:
+        exporter = build_exporter(endpoint, "grpc")
+        before = resident_mib()
+        exporter.export([])
+        grown = resident_mib() - before
+        exporter.shutdown()
+    assert grown < 64
+
+
 @pytest.mark.slow
 def test_the_head_of_a_reply_that_drips_ends_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each byte comes in time, the whole does not: the push fails instead of waiting for hours."""
