@@ -4,8 +4,8 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from agent.domain.kinds import Claim, Kind
-from agent.domain.records import Answer, Check, Do, Grounding, Status, Window
+from agent.domain.kinds import Claim
+from agent.domain.records import Answer, Check, Grounding, Status, Window
 from agent.domain.units import canonical
 from agent.prompt.quantity import COUNT, DEVICES, Quantity, fold, foreign_quantities, numerals, quantities
 from agent.prompt.render import FORM_SUMMARY
@@ -29,8 +29,6 @@ from agent.prompt.site import ALONE, Shared
 
 MIN_STILL = 5  # equal newest values that make a flatline
 MAX_DETAIL = 120
-NORMAL_REASON = "normal_reason"
-_LONE = frozenset({Kind.SPIKE, Kind.OTHER})  # alarms about the value itself, not about its course
 
 _DECIMAL_COMMA = re.compile(r"(?<=\d),(?=\d{1,2}(?!\d))")
 
@@ -46,7 +44,7 @@ def ground(answer: Answer, window: Window, shared: Shared = ALONE) -> tuple[Grou
     cited = _cited(answer, section)
     checks = [
         _known(answer, section, shared),
-        _present(answer, shared),
+        _present(answer, window, shared),
         *_kind_claims(answer, section, cited),
         *_words(answer, section, cited, shared),
     ]
@@ -71,45 +69,19 @@ def _known(answer: Answer, section: dict[str, Any], shared: Shared) -> Check:
     return _check("evidence_known", [f"{ref} is {what}" for ref in wrong], facts or "all ids are candidates")
 
 
-def _present(answer: Answer, shared: Shared) -> Check:
-    bare = answer.status is Status.ANOMALY and all(ref in shared.facts for ref in answer.evidence)
-    return _check("evidence_present", ["an anomaly cites no reading"] if bare else [], "cited as needed")
+def _present(answer: Answer, window: Window, shared: Shared) -> Check:
+    """Check that an answer rests on something: an anomaly on a reading, an overruling "normal" too.
 
-
-def find_reason(answer: Answer, window: Window, shared: Shared = ALONE) -> Check | None:
-    """Return whether there is a reason for a "normal" against a local alarm; None for any other answer.
-
-    The model's word is none, nor is a citation of the alarm itself. A reason is a cited fact of the site, or
-    that the section explains each reading of the alarm: a person has called such values of the series a false
-    alarm, or they are usual at this hour.
+    To overrule an alarm it cites a reading of the alarm, or a fact of the site.
     """
-    if answer.status is not Status.NORMAL or window.local.status is not Status.ANOMALY:
-        return None
-    cited = [ref for ref in answer.evidence if ref in shared.facts]
-    section = load(window)
-    series = {item["metric"]: item for item in section.get("series", ())}
-    alarm = {reading.ref for reading in window.candidates if reading.score.alarm}
-    candidates = [one for one in section.get("candidates", ()) if one["id"] in alarm]
-    strange = [one["id"] for one in candidates if not _is_explained(one, series.get(one["metric"], {}))]
-    held = bool(cited or (candidates and not strange))
-    right = f"on {', '.join(cited)}" if cited else "the data explain the alarm"
-    wrong = f"no cited fact, false alarm or usual range explains {', '.join(strange) or 'the alarm'}"
-    return Check(NORMAL_REASON, held, (right if held else wrong)[:MAX_DETAIL])
-
-
-def _is_explained(candidate: dict[str, Any], series: dict[str, Any]) -> bool:
-    """Return whether a person, or the usual range of a lone value, explains the value of an alarm."""
-    value, kind = candidate["value"], candidate.get("kind")
-    if value is None or "unit" in candidate:  # the series is in another unit
-        return False
-    for case in reversed(series.get("past", ())):  # the last word counts
-        if case["kind"] == kind and _within(value, case["from"], case["to"]):
-            return bool(case["outcome"] == Do.FALSE_ALARM)
-    return kind in _LONE and _within(value, *series.get("usual", (None, None)))
-
-
-def _within(value: float, low: float | None, high: float | None) -> bool:
-    return low is not None and high is not None and low <= value <= high
+    wrong = []
+    if answer.status is Status.ANOMALY and all(ref in shared.facts for ref in answer.evidence):
+        wrong = ["an anomaly cites no reading"]
+    elif answer.status is Status.NORMAL and window.local.status is Status.ANOMALY:
+        alarm = {reading.ref for reading in window.candidates if reading.score.alarm}
+        if not any(ref in alarm or ref in shared.facts for ref in answer.evidence):
+            wrong = ["normal cites no reading of the alarm" + (" and no fact" if shared.facts else "")]
+    return _check("evidence_present", wrong, "cited as needed")
 
 
 def _kind_claims(answer: Answer, section: dict[str, Any], cited: list[dict[str, Any]]) -> list[Check]:

@@ -7,20 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from agent.domain.records import (
-    Answer,
-    Do,
-    Grounding,
-    Kind,
-    Past,
-    Score,
-    Severity,
-    Status,
-    Window,
-    WindowReading,
-)
+from agent.domain.records import Answer, Grounding, Kind, Severity, Status, Window
 from agent.prompt import SYSTEM, ground
-from agent.prompt.ground import find_reason
 from agent.prompt.render import FORM_SUMMARY
 from agent.prompt.site import ALONE, Shared
 from tests.ai.kit import window
@@ -344,88 +332,21 @@ def test_an_anomaly_needs_evidence() -> None:
 SOFT = [kind for kind in Kind if not kind.traits.hard and kind is not Kind.NONE]
 
 
-NORMAL = replace(ANSWER, status=Status.NORMAL, kind=Kind.NONE, summary="This is normal here.")
-
-
-def has_reason(
-    one: Window, *evidence: str, shared: Shared = ALONE, answer: Answer = NORMAL
-) -> tuple[bool, str] | None:
-    found = find_reason(replace(answer, evidence=evidence), one, shared)
-    return None if found is None else (found.held, found.detail)
-
-
 @pytest.mark.parametrize("kind", SOFT)
-def test_a_normal_needs_a_reason_to_overrule_an_alarm(kind: Kind) -> None:
-    """A fact of the site; neither the alarm's own reading nor the model's word is one."""
+def test_normal_needs_evidence_to_overrule_an_alarm(kind: Kind) -> None:
+    """A reading of the alarm or a fact of the site; a calm reading does not."""
     alarm = window(kind=kind)
+    normal = replace(ANSWER, status=Status.NORMAL, kind=Kind.NONE, summary="This is normal here.")
     site = Shared("th1", {"k1": "It steams on Thursdays."})
-    assert has_reason(alarm, "k1", shared=site) == (True, "on k1")
-    for evidence, shared in [((), ALONE), (("r17",), ALONE), (("k1",), ALONE), (("r1", "r17"), site)]:
-        held = has_reason(alarm, *evidence, shared=shared)
-        assert held == (False, "no cited fact, false alarm or usual range explains r17")
-        normal = replace(NORMAL, evidence=tuple(ref for ref in evidence if ref != "k1"))
-        assert ground(normal, alarm, shared)[0] is Grounding.GROUNDED  # it claims nothing that is wrong
-
-
-def test_only_a_normal_against_an_alarm_needs_a_reason() -> None:
-    """Any other answer overrules nothing."""
-    assert has_reason(window(score=0.4)) is None
-    assert has_reason(window(), "r17", answer=ANSWER) is None
-    assert has_reason(window(), answer=replace(NORMAL, status=Status.UNCERTAIN)) is None
-
-
-JUDGED = (Past("f1", Do.FALSE_ALARM, Kind.SPIKE, 97.0, 99.2),)
-
-
-@pytest.mark.parametrize(
-    ("kind", "value", "past", "held"),
-    [
-        (Kind.SPIKE, 98.66, JUDGED, True),
-        (Kind.SPIKE, 97.0, JUDGED, True),
-        (Kind.SPIKE, 99.3, JUDGED, False),
-        (Kind.DRIFT, 98.66, JUDGED, False),  # another anomaly than the one that was judged
-        (Kind.SPIKE, 98.66, (*JUDGED, Past("f2", Do.CONFIRMED, Kind.SPIKE, 95.0, 98.7)), False),
-        (Kind.SPIKE, 98.66, (Past("f2", Do.CONFIRMED, Kind.SPIKE, 95.0, 98.7), *JUDGED), True),
-        (Kind.SPIKE, 98.66, (*JUDGED, Past("f2", Do.CONFIRMED, Kind.SPIKE, 90.0, 98.0)), True),
-        (Kind.SPIKE, float("inf"), (Past("f1", Do.FALSE_ALARM, Kind.SPIKE, 97.0, 99.2),), False),
-        (Kind.SPIKE, 72.3, (), True),  # usual is 70.1 to 72.3
-        (Kind.OTHER, 70.1, (), True),
-        (Kind.SPIKE, 72.31, (), False),
-        (Kind.DRIFT, 71.0, (), False),  # its course is the alarm, not its value
-        (Kind.NOISE, 71.0, (), False),
-        (Kind.LEVEL_SHIFT, 71.0, (), False),
-    ],
-)
-def test_the_data_may_be_the_reason(kind: Kind, value: float, past: tuple[Past, ...], *, held: bool) -> None:
-    """The last word of a person on such values, or the usual range at this hour of a lone value."""
-    found = has_reason(window(kind=kind, value=value, past=past))
-    assert found is not None
-    assert found[0] is held
-
-
-def test_each_reading_of_the_alarm_needs_it() -> None:
-    """One that is explained does not excuse another; nothing is explained in another unit."""
-    section: dict[str, Any] = {
-        "series": [{"metric": "a", "usual": [1, 2]}, {"metric": "b", "usual": [1, 2]}, {"metric": "c"}],
-        "candidates": [
-            {"id": "r1", "metric": "a", "value": 1.5, "kind": "spike"},
-            {"id": "r2", "metric": "b", "value": 1.5, "kind": "spike"},
-            {"id": "r3", "metric": "b", "value": 9.0},
-        ],
-    }
-
-    def reason(*, alarms: int = 2, **second: Any) -> tuple[bool, str] | None:
-        text = json.dumps(
-            section | {"candidates": [section["candidates"][0], section["candidates"][1] | second]}
-        )
-        score = Score(1.7, Kind.SPIKE)
-        readings = tuple(WindowReading(f"r{n}", "a", 0.0, 1.5, None, score) for n in range(1, alarms + 1))
-        return has_reason(replace(window(), section=text, candidates=readings))
-
-    assert reason() == (True, "the data explain the alarm")
-    for wrong in ({"value": 2.5}, {"value": None}, {"metric": "c"}, {"metric": "d"}, {"unit": "K"}):
-        assert reason(**wrong) == (False, "no cited fact, false alarm or usual range explains r2")
-    assert reason(alarms=0) == (False, "no cited fact, false alarm or usual range explains the alarm")
+    for evidence, shared in [(("r17",), ALONE), (("r1", "r17"), ALONE), (("k1",), site)]:
+        assert ground(replace(normal, evidence=evidence), alarm, shared)[0] is Grounding.GROUNDED
+    for evidence, shared in [((), ALONE), (("r1",), ALONE), (("r1", "r2"), site), ((), site)]:
+        grounding, checks = ground(replace(normal, evidence=evidence), alarm, shared)
+        assert grounding is Grounding.UNGROUNDED
+        assert [check.name for check in checks if not check.held] == ["evidence_present"]
+    assert failed(replace(normal, evidence=("k1",)), alarm) == ["evidence_known", "evidence_present"]
+    unsure = replace(normal, status=Status.UNCERTAIN, evidence=())
+    assert failed(unsure, alarm) == []  # it overrules nothing
 
 
 def test_a_limit_claim_is_recomputed() -> None:
