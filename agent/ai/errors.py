@@ -5,7 +5,6 @@ Pure. No text of the provider's message is passed on.
 
 import re
 from collections.abc import Mapping, Sequence
-from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -151,6 +150,8 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
             continue
         if 0 <= seconds < float("inf"):
             return min(seconds, MAX_RETRY_AFTER_S)
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - an endpoint seldom gives a date
+
     try:
         until, sent = (
             parsedate_to_datetime(headers.get(name, "")[:MAX_HEADER]) for name in ("retry-after", "date")

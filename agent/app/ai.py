@@ -4,14 +4,11 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping, MutableMapping
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from agent.ai.budget_guard import BudgetState, state_of
-from agent.ai.caller import Caller
-from agent.ai.openai_chat import OpenAIChat
 from agent.ai.protocols import Recorder
-from agent.ai.settings import CallerSettings
-from agent.budget.ledger import BudgetLedger
 from agent.budget.periods import find_zone
 from agent.config import Config, settings
 from agent.config.credentials import KEY_VARIABLE, api_key
@@ -24,6 +21,10 @@ from agent.status.schema import Ai, Answering, Money
 from agent.verdict.encode import iso
 from agent.verdict.verdict import clean
 
+if TYPE_CHECKING:
+    from agent.ai.caller import Caller
+    from agent.budget.ledger import BudgetLedger
+
 MANY_FAILURES = 3  # in a row: no longer chance
 MAX_NAMED = 3
 _RESUME = "a person has paused it; edge-agent model resume ends that"
@@ -31,7 +32,7 @@ _WORDS = {"hard": "spent: verdicts are local until it renews", "soft": "80 % spe
 
 
 class AiService:
-    """The caller and its ledger, or neither: review ``none``, or no endpoint."""
+    """The caller and its ledger, or neither: review ``none``, or no endpoint. Imported when needed."""
 
     def __init__(self, config: Config, *, secrets: Secrets) -> None:
         self._config = config
@@ -82,7 +83,7 @@ class AiService:
             self.ledger = self._open_ledger(self._config)
             self.caller = self._make_caller(self._config, self.endpoint, self._key, self.ledger)
 
-    def reopen(self, config: Config) -> Caller | None:
+    def reopen(self, config: Config) -> "Caller | None":
         """Take a reloaded configuration; return the replaced caller, whose calls may be under way.
 
         Key file and SDK settings are read again and the breaker is closed, also when nothing changed.
@@ -116,7 +117,9 @@ class AiService:
             for rule in fact.suspicions:
                 self._recorder.injection_suspected(rule, f"knowledge.{fact.glob}")
 
-    def _open_ledger(self, config: Config) -> BudgetLedger:
+    def _open_ledger(self, config: Config) -> "BudgetLedger":
+        from agent.budget.ledger import BudgetLedger  # noqa: PLC0415
+
         return BudgetLedger(
             config.agent.state_dir / "budget.sqlite",
             limits=limits_of(config),
@@ -126,7 +129,13 @@ class AiService:
             log=self._log,
         )
 
-    def _make_caller(self, config: Config, endpoint: str, key: str | None, ledger: BudgetLedger) -> Caller:
+    def _make_caller(
+        self, config: Config, endpoint: str, key: str | None, ledger: "BudgetLedger"
+    ) -> "Caller":
+        from agent.ai.caller import Caller  # noqa: PLC0415 - 1 MiB
+        from agent.ai.openai_chat import OpenAIChat  # noqa: PLC0415
+        from agent.ai.settings import CallerSettings  # noqa: PLC0415
+
         transport = OpenAIChat(base_url=endpoint, api_key=key)
         return Caller(
             settings=CallerSettings.of(
@@ -220,7 +229,7 @@ class AiService:
         }
 
 
-def _answering(caller: Caller | None) -> Answering:
+def _answering(caller: "Caller | None") -> Answering:
     """Return whether the model answers; that of a model without calls is unknown."""
     if caller is None:
         return "not_asked"
@@ -232,7 +241,7 @@ def _answering(caller: Caller | None) -> Answering:
     return "yes" if stats.succeeded else "not_asked"
 
 
-def _model_problems(caller: Caller) -> list[str]:
+def _model_problems(caller: "Caller") -> list[str]:
     """Return the problems of the model."""
     stats, breaker = caller.stats, caller.breaker
     paused = "" if breaker == "closed" else f" It is not being asked now (circuit breaker {breaker})."

@@ -392,12 +392,15 @@ def _make_epochs(
         drained=lambda: not mqtt.in_memory and mqtt.complete,
         changed=pipeline.review_queue.look_again,
         retained=pipeline.conclusions.incident_topics,
+        show=pipeline.conclusions.show_incidents,
         clock=time.monotonic,
         wall=time.time,
         log=logs.bind(room="partition"),
     )
     epochs.restore(*journal.epochs)
     pipeline.follow(epochs, partition.elsewhere)
+    if not partition.settings.standby:
+        pipeline.conclusions.shows = lambda window: epochs.active and partition.has(window.device)
     link.pass_by(epochs.topic, epochs.take_claim)
     link.pass_by_below(f"{base}/verdicts/", epochs.take_verdict)
     if partition.settings.standby:

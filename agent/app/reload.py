@@ -4,9 +4,8 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agent.ai.caller import Caller
 from agent.app.ai import AiService
 from agent.app.systemd import Notifier
 from agent.config import Config, ConfigError, differences, load_again, merge, settings
@@ -17,6 +16,9 @@ from agent.observe.metrics import Metrics
 from agent.pipeline.pipeline import Pipeline
 from agent.pipeline.review_queue import Spawn
 from agent.status.problems import Problems
+
+if TYPE_CHECKING:
+    from agent.ai.caller import Caller
 
 #: The sections that a reload changes, without the budget's time zone: other midnights would reset the
 #: spend. A sink has a thread of its own.
@@ -107,7 +109,7 @@ class Reloader:
         self.pipeline.judge_by(wanted.judging, on_disk.set)
         await on_disk.wait()
 
-    async def _close(self, replaced: Caller, calls: set[asyncio.Task[Any]]) -> None:
+    async def _close(self, replaced: "Caller", calls: set[asyncio.Task[Any]]) -> None:
         """Let the calls of a replaced caller end, then close its connections."""
         if calls:
             await asyncio.wait(calls)

@@ -5,7 +5,6 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from urllib.parse import urlsplit
 
 from agent.config.checks import is_loopback
@@ -87,6 +86,8 @@ def _variables(environ: Mapping[str, str]) -> Iterator[Weakness]:
         if not name.startswith(PREFIX) or "__" in name or name in _OTHER_VARIABLES:
             continue
         keys = {known.removeprefix(PREFIX): known for known in variables()}
+        from difflib import get_close_matches  # noqa: PLC0415 - for a wrong name
+
         near = get_close_matches(name.removeprefix(PREFIX).upper(), keys, n=1)
         remedy = f"write {keys[near[0]]}, or unset it" if near else "unset it"
         yield Weakness(one_line(name), "this variable is unknown and has no effect", remedy)

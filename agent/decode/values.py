@@ -1,7 +1,6 @@
 """Numbers, words and units in text, and names of devices and metrics."""
 
 import re
-from html import unescape
 from math import isfinite
 from typing import NamedTuple
 
@@ -61,6 +60,13 @@ class Found(NamedTuple):
     word: str | None = None  # as sent, where it is a word and no number
 
 
+def _unescape(text: str) -> str:
+    """Return text without references; their names are 0.5 MiB, and devices seldom send one."""
+    from html import unescape  # noqa: PLC0415
+
+    return unescape(text)
+
+
 def read_value(text: str, reader: Reader = DEFAULT_READER) -> Found | Skip:
     """Return the value of a text such as ``21.5``, ``21,5 °C``, ``ON`` or ``open``, else what it is.
 
@@ -68,7 +74,7 @@ def read_value(text: str, reader: Reader = DEFAULT_READER) -> Found | Skip:
     """
     text = text.strip()
     if "&" in text:
-        text = unescape(text)  # 20.0 &deg;C
+        text = _unescape(text)  # 20.0 &deg;C
     if not text.isascii():
         text = text.translate(_SIGNS).strip()
     word = text.casefold()
@@ -137,7 +143,7 @@ def read_unit(given: object) -> str | None:
     """Return a unit if it is short and printable, else None."""
     if type(given) is not str:  # nor the reason why a text was dropped
         return None
-    unit = unescape(given).strip() if "&" in given else given.strip()
+    unit = _unescape(given).strip() if "&" in given else given.strip()
     return unit if 0 < len(unit) <= MAX_UNIT and unit.isprintable() else None
 
 

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from fnmatch import translate
 from math import inf
 from typing import NamedTuple
@@ -131,5 +130,7 @@ def find_use(limits: Sequence[Limit], series: Iterable[Known]) -> list[LimitUse]
 
 def find_nearest(pattern: str, series: Sequence[tuple[str, str]]) -> str | None:
     """Return the name that a pattern may have meant, as device/metric."""
+    from difflib import get_close_matches  # noqa: PLC0415 - for a limit that fits nothing
+
     names = [f"{device}/{metric}" for device, metric in series[:MAX_COMPARED]]
     return next(iter(get_close_matches(pattern, names, n=1, cutoff=0.5)), None)

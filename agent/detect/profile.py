@@ -4,8 +4,8 @@ An hour's usual value is its mean on the days before, newer days counting more. 
 1 % and 99 % and spread are for the prompt and the page.
 """
 
+from collections.abc import Sequence
 from math import isnan
-from statistics import median
 from struct import Struct
 
 from agent.detect import week
@@ -104,6 +104,11 @@ def whole(state: State) -> bool:
         last = last if isnan(value) else value
         state[PROFILE + place] = last
     return True
+
+
+def median(ordered: Sequence[float]) -> float:
+    """Return the median of sorted values; ``statistics`` imports decimal numbers and fractions."""
+    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
 
 
 def begin_estimates(state: State) -> None:

@@ -1,7 +1,6 @@
 """The view of one series for prompt and page, and its learning progress."""
 
 import math
-from statistics import median
 
 from agent.detect import features, profile
 from agent.detect.limits import Bounds
@@ -40,7 +39,7 @@ def view_series(
     recent = _recent(state, seen)
     if seen < RECENTS + 1:
         ordered = sorted(recent)
-        middle = median(ordered)
+        middle = profile.median(ordered)
         low, high = ordered[0], ordered[-1]
         spread = sum(abs(value - middle) for value in ordered) / len(ordered)
     else:

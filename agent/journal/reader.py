@@ -8,9 +8,7 @@ or restored journal) is read from a temporary copy.
 
 import json
 import os
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -462,6 +460,9 @@ def _connect(path: Path, stack: ExitStack) -> sqlite3.Connection:
         return connect_to_read(path, immutable=True)
     if index.exists():
         return connect_to_read(path)
+    import shutil  # noqa: PLC0415 - not for the journal of a running agent
+    import tempfile  # noqa: PLC0415
+
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edge-agent-")))
     for file in (path, wal):
         shutil.copyfile(file, folder / file.name)

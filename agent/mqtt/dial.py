@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from agent.domain.address import host_bytes
 from agent.mqtt.settings import LinkSettings
 from agent.mqtt.takeover import TakeoverDetector
 
@@ -76,7 +77,7 @@ def _connect(settings: LinkSettings) -> socket.socket:
     """Try each address of the host in turn; raise the last error."""
     last: OSError | None = None
     for family, kind, proto, _, address in socket.getaddrinfo(
-        settings.host, settings.port, type=socket.SOCK_STREAM
+        host_bytes(settings.host), settings.port, type=socket.SOCK_STREAM
     ):
         sock = socket.socket(family, kind, proto)
         try:

@@ -124,6 +124,8 @@ class Conclusions:
         self._wall = wall
         #: Whether this agent publishes; another one may in its place.
         self.active: Callable[[], bool] = lambda: True
+        #: Whether the incidents of a window that another agent has published about are to be seen.
+        self.shows: Callable[[Window], bool] = lambda _window: False
         self.people = people
         self.incidents = Incidents()
         self._surroundings = surroundings
@@ -187,7 +189,8 @@ class Conclusions:
     def conclude(self, window: Window, outcome: Outcome, *, silent: bool = False) -> None:
         """Make the verdict, move the finding on, and commit both with the outbox rows.
 
-        ``silent``: another agent has published about the window, so there are no rows.
+        ``silent``: another agent has published about the window, so there are no rows, but of its incidents
+        where those of the other agent do not stay.
         """
         device = window.device
         verdict = conclude(window, outcome, agent=self._agent, created=self._wall())
@@ -205,7 +208,10 @@ class Conclusions:
         payload = encode(body)
         span = self._trace(trace_id=verdict.trace_id, destination="verdicts", device=device)
         outgoing = self._outgoing(verdict, payload, finding, event, span.traceparent)
-        outgoing = [] if silent else [*outgoing, *step.outgoing]
+        if not silent:
+            outgoing = [*outgoing, *step.outgoing]
+        else:
+            outgoing = self._outgoing_of_incidents(step.changes) if self.shows(window) else []
         detail = detail_of(outcome)
         waited_s = max(0.0, self._clock() - window.opened)
         events: list[Event] = [VerdictCommitted(verdict, waited_s, disagreement(window, outcome))]
@@ -357,6 +363,12 @@ class Conclusions:
             for finding in findings
             for row in self._notices.of_end(finding, words, self._anomalies.get(finding.id))
         ]
+
+    def show_incidents(self) -> None:
+        """Publish the open incidents: those of the time of another agent have no message."""
+        changes = [one for incident in self.incidents if (one := self.incidents.current(incident.id))]
+        outgoing = [("", one) for one in self._outgoing_of_incidents(changes)]
+        self._write(lambda store: store.change((), (), outgoing), lambda added: self._decided(added, ()))
 
     def incident_topics(self) -> list[str]:
         """Return the topics on which the open incidents are retained."""

@@ -108,7 +108,8 @@ class Epochs:
     ``has`` returns whether a device is of the partition; ``post`` runs work on the loop, from any thread;
     ``keep`` stores own and highest epoch and calls back when they are on disk; ``drained`` returns whether
     the outbox has nothing on its way; ``changed`` gets a device whose windows may be concluded, or None for
-    all; ``retained`` returns the topics of messages of its own that would outlive a standby's epoch.
+    all; ``retained`` returns the topics of messages of its own that would outlive a standby's epoch; ``show``
+    publishes the open incidents of a first agent, those of its standby's epoch among them.
     """
 
     agent: str
@@ -123,6 +124,7 @@ class Epochs:
     drained: Callable[[], bool]
     changed: Callable[[str | None], None]
     retained: Callable[[], list[str]]
+    show: Callable[[], None]
     clock: Callable[[], float]
     wall: Callable[[], float]
     log: Callable[..., None]
@@ -147,6 +149,7 @@ class Epochs:
     _overwritten: bool = False  # the retained claim is not ours
     _cleared: bool = False  # since the last hold, on this connection
     _to_clear: list[str] = field(default_factory=list)  # topics
+    _shown: bool = False  # the open incidents, since another agent's last claim
 
     def __post_init__(self) -> None:
         """Let a first agent that nobody has replaced go on as it was."""
@@ -219,6 +222,7 @@ class Epochs:
 
     def _take_others(self, claim: Claim) -> None:
         now = self.clock()
+        self._shown = False
         if claim.epoch % 2 == 0 and now - self._subscribed_at >= SETTLE_S:  # not a retained one
             self._take_first("online")
         if claim.epoch >= self.known:
@@ -366,6 +370,9 @@ class Epochs:
         self._to_clear.clear()
         self.log("partition_held", epoch=self.own)
         self.link.let_publish(self._generation, partial(self._stamp, self.own))
+        if not self.standby and not self._shown:
+            self._shown = True
+            self.show()
         self.changed(None)
 
     def _begin_to_yield(self) -> None:

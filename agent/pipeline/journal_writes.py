@@ -36,7 +36,7 @@ class JournalWrites:
         self._journal = journal
         self._post = post
         self._fail = fail
-        self._failed: set[Callable[[Store], Any]] = set()  # touched by the journal's thread only
+        self._failed: set[object] = set()  # touched by the journal's thread only
 
     def write(self, job: Callable[[Store], T], then: Callable[[T], None] | None = None) -> None:
         """Have ``job`` run in a transaction; ``then`` gets its result on the analyst's loop."""
@@ -49,16 +49,18 @@ class JournalWrites:
         tried.add_done_callback(lambda future: self._post(self._tried, future, then))
 
     def _in_order(self, job: Callable[[Store], T]) -> Callable[[Store], T]:
+        mark = object()  # a function that names itself would keep its window until a collection
+
         def run(store: Store) -> T:
-            if self._failed and run not in self._failed:
+            if self._failed and mark not in self._failed:
                 raise JournalClosedError("journal: not written, for a transaction before it failed")
             try:
                 result = job(store)
             except Exception as error:
                 if not (is_storage(error) or is_damage(error)):
-                    self._failed.add(run)
+                    self._failed.add(mark)
                 raise
-            self._failed.discard(run)  # its transaction was rolled back for another reason, and tried again
+            self._failed.discard(mark)  # its transaction was rolled back for another reason, and tried again
             return result
 
         return run

@@ -6,9 +6,10 @@ and every reading belongs to exactly one of them. Time is the row's clock; nothi
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from json.encoder import encode_basestring_ascii as _quote
+from operator import attrgetter
 from typing import Annotated, Any
 
 from agent.domain.keys import Key
@@ -26,6 +27,8 @@ MAX_TRACES = 8
 MAX_DUMPED = 100  # readings in one piece of a snapshot
 
 Scored = tuple[Reading, Score]
+_but_progress = attrgetter("value", "kind", "expected", "limit", "unchecked", "said", "unit_was", "ignored")
+_CALM = _but_progress(CALM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,19 @@ class OpenWindow:
     traceparents: list[str]
     alarm_clock: float | None = None
     alarm_at: float | None = None  # event time of the first alarm
+    unjudged: dict[str, int] = field(default_factory=dict)  # metric -> place of its last unjudged reading
+
+    def extend(self, scored: list[Scored]) -> None:
+        """Add readings. Of a metric that is still learnt the last progress is enough: half of the memory."""
+        for place, (reading, score) in enumerate(scored, len(self.readings)):
+            if score.progress is not None:
+                before = self.unjudged.get(reading.metric)
+                self.unjudged[reading.metric] = place
+                if before is not None and before < len(self.readings):
+                    earlier, known = self.readings[before]
+                    if _but_progress(known) == _CALM:
+                        self.readings[before] = earlier, CALM
+        self.readings += scored
 
 
 @record(frozen=True, slots=True)
@@ -112,7 +128,7 @@ class Windows:
             self._open[device] = window
         else:
             window.hi, window.start, window.end = seq, start, end
-        window.readings += scored
+        window.extend(scored)
         if traceparent is not None and len(window.traceparents) < MAX_TRACES:
             window.traceparents.append(traceparent)
         if window.alarm_clock is None:

@@ -21,6 +21,7 @@ class Reach(NamedTuple):
 
     to: float
     silent_since: float | None = None
+    old: bool = False  # by the clock of its verdict, which may hide that that clock is ahead
 
 
 class Cover:
@@ -32,12 +33,13 @@ class Cover:
     def __init__(self, agent: str) -> None:
         self._agent = agent
         self._reach: dict[str, Reach] = {}
+        self._ahead = 0.0  # the other clock, by the last verdict that showed it
 
     def note(self, payload: bytes, now: float) -> str | None:
         """Take a published verdict; return its device, None if it is of no use. ``now`` is Unix seconds.
 
         A verdict from the future shows how far the other clock is ahead: less is covered by so much, so that
-        no reading after it is.
+        no reading after it is. The same holds for verdicts that were retained, which are older.
         """
         try:
             verdict = json.loads(payload)
@@ -45,17 +47,21 @@ class Cover:
             start, end = _seconds(window["from"]), _seconds(window["to"])
             if verdict["agent"] == self._agent or end > now + MAX_AHEAD_S:
                 return None
-            if (ahead := _seconds(verdict["created_at"]) - now) > SKEW_S:
+            ahead = _seconds(verdict["created_at"]) - now
+            if ahead > SKEW_S:
                 start, end = start - ahead, end - ahead
             if not isinstance(device, str) or len(device) > MAX_NAME:
                 return None
         except (ValueError, KeyError, TypeError, RecursionError):
             return None
+        old = ahead < -SKEW_S
+        if not old:
+            self._ahead = ahead if ahead > SKEW_S else 0.0
         known = self._reach.get(device)
         if window.get("trigger") == Trigger.SILENCE:
-            self._reach[device] = Reach(start if known is None else max(known.to, start), start)
+            self._reach[device] = Reach(start if known is None else max(known.to, start), start, old)
         else:
-            self._reach[device] = Reach(end)
+            self._reach[device] = Reach(end, None, old)
         if len(self._reach) > MAX_DEVICES:
             del self._reach[next(iter(self._reach))]
         return device
@@ -80,10 +86,11 @@ class Cover:
         reach = self._reach.get(device)
         if reach is None:
             return False
+        ahead = self._ahead if reach.old else 0.0
         if trigger != Trigger.SILENCE:
-            return end <= reach.to + SLACK_S
-        silent = reach.silent_since is not None and start <= reach.silent_since + SLACK_S
-        return silent or start < reach.to - SLACK_S
+            return end + ahead <= reach.to + SLACK_S
+        silent = reach.silent_since is not None and start + ahead <= reach.silent_since + SLACK_S
+        return silent or start + ahead < reach.to - SLACK_S
 
 
 def stamped(payload: bytes, epoch: int) -> bytes:

@@ -4,7 +4,7 @@ import json
 import math
 from datetime import UTC, datetime
 from enum import StrEnum
-from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from agent.domain.enums import Cause, FindingEvent, FindingState, Reason, Severity, Source, Status, Trigger
@@ -23,7 +23,7 @@ def published_schema(name: str) -> dict[str, Any]:
 
     Where a file of ``schemas`` has the name of an enumeration in ``$comment``, its words are filled in.
     """
-    text = (files("agent.verdict") / "schemas" / f"{name}.schema.json").read_text(encoding="utf-8")
+    text = (Path(__file__).parent / "schemas" / f"{name}.schema.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text, object_hook=_fill_words)
     return schema
 

@@ -4,7 +4,6 @@ import json
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from html import escape
 from http import HTTPStatus
 from pathlib import Path
 from string import Template
@@ -16,7 +15,7 @@ from agent.verdict.verdict import clean
 from agent.web.actions import MAX_WAITING
 from agent.web.command_intake import CommandIntake
 from agent.web.http import Pending, Request, Response
-from agent.web.page import policy_of
+from agent.web.page import escape, policy_of
 
 MAX_BODY = 1024  # which is not read: all is in the address
 MAX_NAMED, MAX_NAME = 10, 80

@@ -2,12 +2,11 @@
 
 import re
 from functools import cache
-from html import escape
 from pathlib import Path
 from string import Template
 
 from agent.web.http import Response
-from agent.web.page import policy_of
+from agent.web.page import escape, policy_of
 
 _HERE = Path(__file__).parent
 #: In the wheel, and in a checkout.
@@ -46,5 +45,5 @@ def _html(text: str) -> str:
 
 def _inline(text: str) -> str:
     """Return text with bold and code; of a link to another page the words remain."""
-    text = _LINK.sub(r"\1", escape(" ".join(text.split()), quote=False))
+    text = _LINK.sub(r"\1", escape(" ".join(text.split())))
     return _CODE.sub(r"<code>\1</code>", _BOLD.sub(r"<strong>\1</strong>", text))

@@ -12,6 +12,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Protocol
 
+from agent.domain.address import host_bytes
 from agent.domain.records import AgentError
 from agent.testing.failpoint import failpoint
 from agent.web.connection import NOTHING, READ, Connection, Phase
@@ -299,7 +300,7 @@ def server_tls(*, cert_file: str | Path, key_file: str | Path) -> ssl.SSLContext
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, number, _name, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host_bytes(host), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, number)
     except OSError as error:

@@ -56,7 +56,9 @@ class Life:
         judging: Judging | None = None,
         model: Asks | None = None,
         receivers: Sequence[Receiver] = (),
+        routes: Sequence[Route] = (Route(sink="list", kind=MessageKind.VERDICT, key=topic, settles=True),),
     ) -> None:
+        self._routes = routes
         self._model, self._receivers = model, receivers
         judging = judging or Judging(WindowSettings(max_age_s=age_s), (Limit("*/*", high=high),))
         self._window = judging.window
@@ -73,7 +75,7 @@ class Life:
         return Pipeline(
             settings=PipelineSettings(
                 agent="gw1",
-                routes=[Route(sink="list", kind=MessageKind.VERDICT, key=topic, settles=True)],
+                routes=self._routes,
                 review=ReviewSettings(
                     mode="none" if self._model is None else "suspicious",
                     endpoint=self._model is not None,

@@ -10,6 +10,7 @@ from hypothesis import given, strategies as st
 
 from agent.domain.records import CALM, Kind, Progress, Reading, Score, Trigger
 from agent.pipeline.window import Draft, Windows, WindowSettings, identify
+from agent.verdict.local_opinion import find_unjudged, opine
 from tests.support.make import T0, reading, score
 
 SETTINGS = WindowSettings(max_age_s=60, max_readings=5, settle_s=5)
@@ -232,6 +233,45 @@ def test_the_first_alarm_of_a_window_counts() -> None:
     assert windows.next_due() == T0 + 5
     (draft,) = windows.add("d1", 3, T0 + 3, [(reading(at=T0 + 5.5), CALM)], None)
     assert (draft.trigger, draft.hi) == (Trigger.SUSPICION, 2)
+
+
+SCORES = {
+    "calm": CALM,
+    "learning": Score(0.0),
+    "in another unit": Score(0.0, unchecked="degF"),
+    "beyond a limit": Score(2.0, Kind.OUT_OF_RANGE, (0.0, 1.0), limit=True),
+}
+
+
+ROWS = st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(list(SCORES))), min_size=1, max_size=3)
+
+
+@given(st.lists(ROWS, min_size=1))
+def test_of_a_series_that_is_learnt_the_last_progress_is_kept(rows: list[list[tuple[str, str]]]) -> None:
+    """Nothing else changes, and the window is concluded as if each reading had its own."""
+    windows = Windows(WindowSettings(max_age_s=1e6, max_readings=5000, settle_s=1000))
+    every: list[tuple[Reading, Score]] = []
+    for seq, row in enumerate(rows, 1):
+        scored = []
+        for place, (metric, name) in enumerate(row):
+            plain = SCORES[name]
+            progress = None if plain is CALM else Progress(seq * 10 + place, 1000)
+            scored.append((Reading("d1", metric, T0 + seq, 1.0), replace(plain, progress=progress)))
+        every += scored
+        assert windows.add("d1", seq, T0, scored, None) == []
+    (draft,) = seal_all(windows, T0)
+    assert [one for one, _ in draft.readings] == [one for one, _ in every]
+    assert find_unjudged(draft.readings) == find_unjudged(every)
+    assert opine(draft.readings, None) == opine(every, None)
+    kept = [(one.metric, found) for one, found in draft.readings]
+    assert [replace(one, progress=None) for _, one in kept] == [
+        replace(one, progress=None) for _, one in every
+    ]
+    if all(len(row) == 1 for row in rows):
+        plain_ones = [
+            metric for metric, one in kept if one.progress and one == Score(0.0, progress=one.progress)
+        ]
+        assert len(plain_ones) == len(set(plain_ones))
 
 
 def test_sealing_a_device_seals_it_alone() -> None:

@@ -27,6 +27,7 @@ class Place:
     connected: bool = False
     stamp: Callable[[str, bytes], bytes | None] | None = None
     epochs: Epochs | None = None
+    shown: int = 0  # times that all open incidents were published
     inbox: list[tuple[Callable[[bytes], None], bytes]] = field(default_factory=list)
     pending: list[Callable[[], None]] = field(default_factory=list)  # writes that are not on disk yet
 
@@ -58,11 +59,15 @@ class Place:
             drained=lambda: True,
             changed=lambda _device: None,
             retained=lambda: [self.incident],
+            show=self.show,
             clock=lambda: self.world.now,
             wall=lambda: self.world.now,
             log=lambda *_event, **_values: None,
         )
         self.epochs.restore(*self.disk)
+
+    def show(self) -> None:
+        self.shown += 1
 
     def kill(self) -> None:
         """End the process; what was not on disk is lost."""

@@ -25,6 +25,16 @@ def verdict(
     return json.dumps(found).encode()
 
 
+def retained(start: float, end: float) -> bytes:
+    """Return a verdict that was published some time ago."""
+    return verdict(start, end, created=T0 + 900)
+
+
+def ahead(seconds: float) -> bytes:
+    """Return a verdict of now on another device, by a clock that is ahead."""
+    return verdict(T0, T0 + 1, device="d2", created=T0 + 1000 + seconds)
+
+
 def cover(*verdicts: bytes) -> Cover:
     made = Cover("gw-0-standby")
     for one in verdicts:
@@ -47,6 +57,10 @@ SILENCE = replace(WINDOW, trigger=Trigger.SILENCE, end=T0 + 300, count=0)
         (cover(verdict(T0, T0 + 9), verdict(T0 - 90, T0 - 80)), False),  # the newest counts: a late backlog
         (cover(verdict(T0 + 50, T0 + 59, created=T0 + 1060)), False),  # the other clock is a minute ahead
         (cover(verdict(T0 + 50, T0 + 62, created=T0 + 1060)), True),
+        (cover(retained(T0 + 50, T0 + 59), ahead(60)), False),  # by a later verdict on another device
+        (cover(ahead(60), retained(T0 + 50, T0 + 59)), False),
+        (cover(retained(T0 + 50, T0 + 62), ahead(60)), True),
+        (cover(retained(T0 + 50, T0 + 59), ahead(60), ahead(0)), True),  # the clock has been set
         (cover(verdict(T0 + 2, T0 + 500, trigger="silence")), True),  # its readings ended with the window
         (cover(verdict(T0 + 1, T0 + 500, trigger="silence")), False),
     ],

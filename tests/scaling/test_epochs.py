@@ -112,6 +112,24 @@ def test_incidents_of_a_standby_do_not_outlive_its_epoch(ends: str) -> None:
     assert world.retained[world.first.incident]
 
 
+def test_open_incidents_are_published_after_an_epoch_of_the_standby() -> None:
+    """Once, by the first agent, which has opened its own without a message meanwhile."""
+    world = pair()
+    assert (world.first.shown, world.standby.shown) == (1, 0)
+    world.first.cut()
+    world.run(2)
+    world.first.connect()
+    world.run(20)
+    assert world.first.shown == 1
+    world.first.cut()
+    world.run(20)
+    assert world.holders == ["gw-0-standby"]
+    world.first.connect()
+    world.run(3600)
+    assert world.holders == ["gw-0"]
+    assert (world.first.shown, world.standby.shown) == (2, 0)
+
+
 def test_a_claim_is_on_disk_before_it_is_sent() -> None:
     """A kill between the two makes no second owner of a number."""
     world = pair()

@@ -3,6 +3,7 @@
 import json
 import signal
 import time
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,16 @@ def told(http: HttpReceiver) -> set[str]:
     """Return the devices of the notices that were taken, in a summary or not."""
     items = [item for post in http.taken for item in post.json.get("notices", [post.json])]
     return {item["device"] for item in items if "device" in item}
+
+
+def retained(port: int, name: str) -> dict[str, int]:
+    """Return how many open incidents of each device the broker keeps."""
+    found = Counter[str]()
+    with peer(port, f"edge-agent/{name}-0/incidents/#") as client:
+        time.sleep(0.5)
+        for one in list(client.heard):  # type: ignore[attr-defined]
+            found.update(json.loads(one.payload)["devices"] if one.payload else ())
+    return dict(found)
 
 
 def test_a_standby_is_quiet_until_it_takes_over(tmp_path: Path, broker: Broker) -> None:
@@ -98,6 +109,8 @@ def test_a_standby_is_quiet_until_it_takes_over(tmp_path: Path, broker: Broker) 
             return {(body["device"], body["agent"]) for body in (json.loads(one.payload) for one in heard)}
 
         wait_for(lambda: len(said()) >= 3, SOON_S, "each device has a verdict")
+        each = {"a": 1, "b": 1, "c": 1}
+        wait_for(lambda: retained(broker.port, name) == each, SOON_S, "each device has one open incident")
         assert said() == {("a", f"{name}-0"), ("b", f"{name}-0-standby"), ("c", f"{name}-0")}
 
 
