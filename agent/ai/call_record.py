@@ -83,6 +83,7 @@ def with_reply(
         safety_categories=_counted(validation.safety, settings.safety_categories),
         grounding=validation.grounding,
         failed_checks=validation.failed,
+        unsupported=validation.unsupported,
     )
 
 

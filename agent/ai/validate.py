@@ -6,9 +6,10 @@ from dataclasses import dataclass, field, replace
 
 from agent.domain.model_calls import ErrorType, Reply
 from agent.domain.records import Answer, Batch, Check, Grounding, Outcome, Reason, Source, Window
-from agent.prompt import ALONE, Parsed, Problem, Shared, ground, parse, reveal
+from agent.prompt import ALONE, Parsed, Problem, Shared, find_reason, ground, parse, reveal
 
 MAX_DETAIL = 40
+UNSUPPORTED = "the model finds it normal, but neither a cited fact nor the data give a reason"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,16 @@ class Validation:
         return Counter(one.grounding for one in self.outcomes)
 
     @property
+    def unsupported(self) -> int:
+        """Alarms that a "normal" without a reason does not overrule."""
+        return sum(not one.overrules for one in self.outcomes)
+
+    @property
     def failed(self) -> tuple[Check, ...]:
-        """Checks that did not hold."""
+        """Checks of claims that did not hold."""
+        refuted = (one for one in self.outcomes if one.grounding is not Grounding.GROUNDED)
         return (
-            *(check for one in self.outcomes for check in one.checks if not check.held),
+            *(check for one in refuted for check in one.checks if not check.held),
             *self.strangers,
         )
 
@@ -82,12 +89,16 @@ def _outcome(window: Window, parsed: Parsed, shared: Shared) -> Outcome:
 def check(answer: Answer, window: Window, shared: Shared = ALONE, *, source: Source = Source.AI) -> Outcome:
     """Return the outcome of ``answer`` for ``window``, each of its claims looked up."""
     grounding, checks = ground(answer, window, shared)
+    support = find_reason(answer, window, shared)
+    overrules = support is None or support.held
     reason = Reason.CACHED if source is Source.CACHE else Reason.REVIEWED
     return Outcome(
         window.id,
         Reason.UNGROUNDED if grounding is Grounding.UNGROUNDED else reason,
         answer=replace(answer, summary=reveal(answer.summary, window)),
         grounding=grounding,
-        checks=checks,
+        checks=checks if support is None else (*checks, support),
+        overrules=overrules,
         source=source,
+        detail=None if overrules or grounding is Grounding.UNGROUNDED else UNSUPPORTED,
     )

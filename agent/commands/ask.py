@@ -203,7 +203,7 @@ def _judge(
     foreign = Check(
         "other_devices", not others, f"{', '.join(others)}: not asked about" if others else "none"
     )
-    checks = (*check_answer(answer, question.facts.head, kept), foreign)
+    checks = (*check_answer(answer, question.facts.head, kept, question.sent), foreign)
     wrong = [check.detail for check in checks if not check.held]
     if wrong:
         return None, checks, printable(f"the model's answer did not hold: {'; '.join(wrong)}")

@@ -185,6 +185,7 @@ class CallRecord:
     verdicts: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
     grounding: Mapping[Grounding, int] = field(default_factory=dict)
     failed_checks: tuple[Check, ...] = ()
+    unsupported: int = 0  # alarms that a "normal" without a reason did not overrule
     budget_remaining_usd: float | None = None
     trace_id: str | None = None
 

@@ -43,6 +43,7 @@ class Outcome:
     answer: Answer | None = None
     grounding: Grounding = Grounding.SKIPPED
     checks: tuple[Check, ...] = ()
+    overrules: bool = True  # False: a "normal" without a reason against a local alarm
     source: Source = Source.LOCAL  # AI or CACHE when an answer came, also if it is overruled later
     model: str | None = None
     prompt_version: str | None = None

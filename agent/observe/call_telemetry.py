@@ -66,6 +66,7 @@ def end_fields(record: CallRecord) -> dict[str, Any]:
         fields |= {
             "response_length": len(record.reply.text),
             "grounding": {key.value: count for key, count in record.grounding.items()},
+            "unsupported": record.unsupported,
             "statuses": dict(record.statuses),
         }
     fields |= {

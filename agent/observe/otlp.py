@@ -30,6 +30,7 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from agent.observe.otlp_rejections import Rejections
 from agent.observe.pausing import Pausing
 
 MAX_QUEUE = 256
@@ -91,8 +92,9 @@ class SpanSource:
         delay_s: float,
     ) -> None:
         # Its timeout is the standard variable's, 10 s without it.
-        self._pausing = Pausing(event="trace_export", log=log)
-        exporter = PausingExporter(build_exporter(endpoint, protocol), self._pausing)
+        rejections = Rejections()
+        self._pausing = Pausing(event="trace_export", log=log, refused=rejections.take)
+        exporter = PausingExporter(build_exporter(endpoint, protocol, rejections.read), self._pausing)
         self._processor = BoundedProcessor(exporter=exporter, delay_s=delay_s)
         self._closed = False
         provider = TracerProvider(
@@ -143,8 +145,13 @@ def make_resource(version: str, gateway: str) -> Resource:
     return resource
 
 
-def build_exporter(endpoint: str | None, protocol: str) -> SpanExporter:
-    """Return the SDK's exporter for ``protocol``; headers come from ``OTEL_EXPORTER_OTLP_HEADERS``."""
+def build_exporter(
+    endpoint: str | None, protocol: str, read: Callable[[bytes], None] = lambda _reply: None
+) -> SpanExporter:
+    """Return the SDK's exporter for ``protocol``; headers come from ``OTEL_EXPORTER_OTLP_HEADERS``.
+
+    ``read`` gets each reply that is a success.
+    """
     if protocol == "console":
         # stdout belongs to the logs.
         return ConsoleSpanExporter(out=sys.stderr, formatter=lambda span: f"{span.to_json(indent=None)}\n")
@@ -153,10 +160,12 @@ def build_exporter(endpoint: str | None, protocol: str) -> SpanExporter:
             OTLPSpanExporter as GrpcExporter,
         )
 
-        from agent.observe.otlp_grpc import CHANNEL  # noqa: PLC0415 -- as above
+        from agent.observe.otlp_grpc import CHANNEL, read_replies  # noqa: PLC0415 -- as above
 
         plain = urlsplit(endpoint or "").scheme != "https"
-        return GrpcExporter(endpoint=endpoint, insecure=plain, channel_options=CHANNEL)
+        exporter = GrpcExporter(endpoint=endpoint, insecure=plain, channel_options=CHANNEL)
+        read_replies(exporter, read)
+        return exporter
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import (  # noqa: PLC0415 -- not with console or grpc
         OTLPSpanExporter as HttpExporter,
     )
@@ -166,7 +175,7 @@ def build_exporter(endpoint: str | None, protocol: str) -> SpanExporter:
     url = endpoint or ""
     if urlsplit(url).path in {"", "/"}:
         url = f"{url.rstrip('/')}/v1/traces"
-    return HttpExporter(endpoint=url, session=BoundedSession())
+    return HttpExporter(endpoint=url, session=BoundedSession(read))
 
 
 class PausingExporter(SpanExporter):

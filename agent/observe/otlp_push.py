@@ -7,7 +7,7 @@ registry become OTLP metrics of the same names, and each JSON line a log record.
 import json
 import math
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -40,6 +40,7 @@ from opentelemetry.trace import (
 from prometheus_client.core import Metric as Family
 
 from agent.observe.otlp import make_resource
+from agent.observe.otlp_rejections import Rejections
 
 _SEVERITY = {
     "debug": SeverityNumber.DEBUG,
@@ -48,6 +49,7 @@ _SEVERITY = {
     "error": SeverityNumber.ERROR,
     "critical": SeverityNumber.FATAL,
 }
+Read = Callable[[bytes], None]
 _CUMULATIVE = AggregationTemporality.CUMULATIVE
 _UNKNOWN: Any = None  # optional on the wire
 _OWN_FIELDS = ("timestamp", "level", "event", "trace_id", "span_id")
@@ -70,7 +72,9 @@ class Exporters:
         self._resource = make_resource(version, gateway)
         self._scope = InstrumentationScope("edge-agent", version)
         self._began = time.time_ns()
-        self._metrics, self._logs = _build(endpoint, protocol, headers)
+        self.rejections = {"metrics": Rejections(), "logs": Rejections()}
+        reads = (self.rejections["metrics"].read, self.rejections["logs"].read)
+        self._metrics, self._logs = _build(endpoint, protocol, headers, reads)
 
     def send_metrics(self, families: Iterable[Family]) -> bool:
         """Send the state of all families; return whether the collector took it."""
@@ -87,7 +91,7 @@ class Exporters:
 
 
 def _build(
-    endpoint: str, protocol: str, headers: Mapping[str, str]
+    endpoint: str, protocol: str, headers: Mapping[str, str], reads: tuple[Read, Read]
 ) -> tuple[MetricExporter, LogRecordExporter]:
     """Return the SDK's exporters; their timeout is the standard variable's, 10 s without it."""
     if protocol == "grpc":
@@ -98,14 +102,15 @@ def _build(
             OTLPMetricExporter as GrpcMetrics,
         )
 
-        from agent.observe.otlp_grpc import CHANNEL  # noqa: PLC0415 -- as above
+        from agent.observe.otlp_grpc import CHANNEL, read_replies  # noqa: PLC0415 -- as above
 
         plain = urlsplit(endpoint).scheme != "https"
         pairs = tuple((name.lower(), value) for name, value in headers.items()) or None
-        return (
-            GrpcMetrics(endpoint=endpoint, insecure=plain, headers=pairs, channel_options=CHANNEL),
-            GrpcLogs(endpoint=endpoint, insecure=plain, headers=pairs, channel_options=CHANNEL),
-        )
+        metrics = GrpcMetrics(endpoint=endpoint, insecure=plain, headers=pairs, channel_options=CHANNEL)
+        logs = GrpcLogs(endpoint=endpoint, insecure=plain, headers=pairs, channel_options=CHANNEL)
+        read_replies(metrics, reads[0])
+        read_replies(logs, reads[1])
+        return metrics, logs
     from opentelemetry.exporter.otlp.proto.http._log_exporter import (  # noqa: PLC0415 -- not with grpc
         OTLPLogExporter as HttpLogs,
     )
@@ -117,8 +122,8 @@ def _build(
 
     base = endpoint.rstrip("/")
     return (
-        HttpMetrics(endpoint=f"{base}/v1/metrics", headers=dict(headers), session=BoundedSession()),
-        HttpLogs(endpoint=f"{base}/v1/logs", headers=dict(headers), session=BoundedSession()),
+        HttpMetrics(endpoint=f"{base}/v1/metrics", headers=dict(headers), session=BoundedSession(reads[0])),
+        HttpLogs(endpoint=f"{base}/v1/logs", headers=dict(headers), session=BoundedSession(reads[1])),
     )
 
 

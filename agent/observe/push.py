@@ -83,8 +83,8 @@ class Push:
         self._metrics = metrics
         self.lines = LineQueue() if logs else None
         self._pausing = {
-            "metrics": Pausing(event="metrics_push", log=log),
-            "logs": Pausing(event="logs_push", log=log),
+            name: Pausing(event=f"{name}_push", log=log, refused=exporters.rejections[name].take)
+            for name in ("metrics", "logs")
         }
         rounds = {"metrics": (self._push_metrics, interval_s), "logs": (self._push_lines, delay_s)}
         self._threads = [

@@ -3,12 +3,15 @@
 import re
 import unicodedata
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
-from agent.domain.units import canonical, is_spelling
-from agent.prompt.ground import Number, matches, numbers, strip_identifiers
+from agent.domain.units import canonical, conversion, find_dimension, is_spelling
+from agent.prompt.sentence import Number, matches, numbers, printable, strip_identifiers
 
-COUNT = "count"  # the unit of how many there are
+COUNT, DEVICES = "count", "devices"  # the units of how many there are
+ANY = "any"  # a number of a text that may have any unit
+POWERS = "\u00b9\u00b2\u00b3"  # of units: m², s³
 _DEGREES = frozenset({"degC", "degF"})
 
 _ONES = (
@@ -24,29 +27,45 @@ _SCALES = {"dozen": 12, "hundred": 100, "thousand": 1000, "million": 10**6, "bil
 _WORD = rf"(?:{'|'.join([*_SMALL, *_SCALES])})"
 #: Number words in a row: ``twenty-one``, ``two hundred and five``.
 _SPELLED = re.compile(rf"(?i)\b{_WORD}(?:(?:[\s-]+|(?<=hundred)\s+and\s+|(?<=thousand)\s+and\s+){_WORD})*\b")
-#: Shares, multiples and decimals in words: no fact has them, because an answer does not calculate.
+_SHARE = r"(?:third|quarter|fourth|fifth|sixth|seventh|eighth|ninth|tenth|hundredth|thousandth)"
+#: Shares, multiples, decimals, wholes and recurrence in words: no fact has them, because an answer does not
+#: calculate. The parts of a period are none ("the second half of the window"), nor are ordinals.
 _UNPROVEN = re.compile(
-    r"(?i)\b(?:hal(?:f|ves|v(?:ed?|ing))|thirds?|(?:three-)?quarter(?:s|ed)?|fourths?|fifths?|sixths?|sevenths?"
-    r"|eighths?|ninths?|tenths?|hundredths?|thousandths?|doubl(?:es?|ed|ing)|tripl(?:es?|ed|ing)"
-    r"|trebl(?:es?|ed|ing)|quadrupl(?:es?|ed|ing)|twice|thrice|couple|dozens|hundreds|thousands|millions"
-    r"|billions|trillions?|"
-    rf"(?:\d[\d.]{{0,15}}|{_WORD}|two|many|several)[\s-]?fold|{_WORD}\s+point|"
-    r"times\s+(?:as|more|less|higher|lower|larger|smaller|greater|the|its|their|that|what|than|over|above"
+    r"(?i)\b(?:(?<!first )(?<!second )(?<!other )(?<!latter )"
+    r"half(?![\s-]+(?:an?[\s-]+(?:hour|minute|day)|open|closed)\b)"
+    rf"|halves|halv(?:ed?|ing)|(?:three-)?quarter(?:s|ed)|{_SHARE}s|(?:an?|{_WORD}|by|to)[\s-]{_SHARE}"
+    rf"|{_SHARE}(?=\s+of\b)|doubl(?:es|ed|ing)|(?:an?|the|its|by)\s+doubl(?:e|ing)|double(?=\s+(?:the|its|that|what|as|of)\b)"
+    r"|tripl(?:es?|ed|ing)|trebl(?:es?|ed|ing)|quadrupl(?:es?|ed|ing)|twice|thrice|couple|dozens|hundreds"
+    r"|thousands|millions|billions|trillions?"
+    rf"|(?:\d[\d.]{{0,15}}|{_WORD}|two|many|several)[\s-]?fold|{_WORD}\s+point"
+    r"|(?:last|next|previous|past|this|every|each)\s+(?:week|month|year)"
+    r"|(?:every|each)\s+(?:day|night|morning|afternoon|evening|hour|minute|device|sensor|machine)"
+    r"|(?:whole|entire)\s+(?:fleet|site|plant|group)|all\s+(?:of\s+)?(?:the\s+|these\s+)?(?:devices|sensors|machines)"
+    r"|times\s+(?:as|more|less|higher|lower|larger|smaller|greater|the|its|their|that|what|than|over|above"
     r"|below|usual|normal))\b"
 )
 #: Behind a number: a multiple, an operation or money.
 _MULTIPLE = re.compile(
     rf"(?i)(?:(?:[kMGT]|mn|mio|mrd|bn|mil|grand|x)(?!\w)|(?:-\s?)?{_WORD}\b|[x\u00d7*^/+=\u00b9\u00b2\u00b3])"
 )
+_NTH = ["second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
+_COUNT_OF = re.compile(rf"(?i)\b(?P<nth>{'|'.join(_NTH)})(?=\s+(?:alarm|finding|incident|outage|time)\b)")
+#: "an hour", "half a day"; "a second" is any short time.
+_ARTICLE = re.compile(
+    r"(?i)\b(?P<half>half[\s-]+)?(?:an?|one)(?=[\s-]+(?:minute|hour|day|week|month|year)\b)"
+)
+_MINUS = re.compile(r"(?i)\b(?:minus|negative)\s+\Z")
 _NEXT = re.compile(r"(?P<gap>[\s-]?)(?![.-])(?P<word>[^\s,;:!?()\[\]\"'<>]+)")
 _TWO_WORDS = re.compile(r"(?i)(?P<gap>[\s-]?)(?:degrees?|deg\.?|\u00b0)\s?(?P<word>c|f|celsius|fahrenheit)\b")
 _ORDINAL = re.compile(r"(?i)st|nd|rd|th")
 _PREFIXED = re.compile(r"(?i)(?:nano|micro|milli|centi|deci|deca|hecto|kilo|mega|giga|tera)[a-z]{3,}")
+_DEVICE = re.compile(r"(?i)(?:device|sensor|machine)s?")
 _COUNTED = re.compile(
-    r"(?i)(?:device|finding|reading|incident|alarm|person|people|time|series|sensor|machine)s?"
+    r"(?i)(?:finding|reading|incident|alarm|person|people|time|series"
+    r"|value|sample|candidate)s?"
 )
 #: Units that no fact has.
-_OTHER_UNITS = re.compile(r"(?i)(?:week|month|year|decade|rankine|r[e\u00e9]aumur|percentage|point)s?")
+_OTHER_UNITS = re.compile(r"(?i)(?:week|month|year|decade|rankine|r[e\u00e9]aumur|percentage)s?")
 _ENGLISH = frozenset({"in", "a", "an"})  # inch and ampere, rarely
 _NAMED = re.compile(r"(?i)\b(?:celsius|fahrenheit|kelvin|percent)\b|[%\u2030\u2103\u2109]|\u00b0\s?[a-z]+")
 
@@ -56,7 +75,7 @@ _SIGNS = frozenset(
 
 
 class Quantity(NamedTuple):
-    """A number of a fact. ``unit`` is a canonical one, :data:`COUNT`, or None where it has none."""
+    """A number of a fact; its unit is canonical or one of the three above, None where it has none."""
 
     value: float
     unit: str | None = None
@@ -84,21 +103,41 @@ def _is_plain(char: str, before: str) -> bool:
     category = unicodedata.category(char)
     if category in {"Pd", "Pi", "Pf", "Zs"} or char in _SIGNS:
         return True
-    if char in "\u00b9\u00b2\u00b3":
+    if char in POWERS:
         return before.isalpha()
     return category[0] == "L" and unicodedata.normalize("NFD", char)[0].isascii()
 
 
-def foreign_quantities(text: str, known: Collection[Quantity]) -> list[str]:
+def quantities(text: str) -> Iterator[Quantity]:
+    """Yield the numbers of a folded text that people wrote; one without a unit may have any."""
+    for number in _numbers(text):
+        unit, _ = _unit_behind(text, number.end)
+        yield Quantity(number.value, unit or ANY)
+
+
+def numerals(text: str) -> list[str]:
+    """Return the fractions, numbers in circles and such in ``text``; a power behind a letter is none."""
+    return [
+        char
+        for before, char in zip(" " + text, text, strict=False)
+        if unicodedata.category(char) in {"No", "Nl"} and not (char in POWERS and before.isalpha())
+    ]
+
+
+def foreign_quantities(text: str, known: Collection[Quantity], written: str = "") -> list[str]:
     """Return the numbers and units of ``text`` that are not in ``known``, as printed.
 
-    A number with a unit holds only if a fact with that unit has it. Shares and multiples never hold.
+    A number with a unit holds only if a fact with that unit has it. Shares and multiples hold only in the
+    words of ``written``.
 
     Args:
         text: a folded sentence; ids, times and known words are blanked out.
         known: the numbers of the facts.
+        written: folded sentences of people.
     """
-    wrong = [found.group() for found in _UNPROVEN.finditer(text)]
+    shares_told = {" ".join(found.group().casefold().split()) for found in _UNPROVEN.finditer(written)}
+    shares = (" ".join(found.group().split()) for found in _UNPROVEN.finditer(text))
+    wrong = [one for one in shares if one.casefold() not in shares_told]
     for number in _numbers(text):
         unit, told = _unit_behind(text, number.end)
         if unit is None or not any(_holds(number, unit, one) for one in known):
@@ -109,21 +148,35 @@ def foreign_quantities(text: str, known: Collection[Quantity]) -> list[str]:
         unit = canonical(found.group().replace(" ", ""))
         if unit not in units:
             wrong.append(found.group())
-    return [_printable(one) for one in dict.fromkeys(wrong)]
+    return [printable(one) for one in dict.fromkeys(wrong)]
 
 
 def _holds(number: Number, unit: str, fact: Quantity) -> bool:
-    fits = unit in ("", fact.unit) or (unit == "deg" and fact.unit in _DEGREES)
+    fits = unit in ("", fact.unit) or fact.unit == ANY or (unit == "deg" and fact.unit in _DEGREES)
+    if not fits and fact.unit is not None and find_dimension(fact.unit) == find_dimension(unit) == "time":
+        way = conversion(fact.unit, unit)
+        return way is not None and matches(number, way.apply(fact.value))
     return fits and matches(number, fact.value)
 
 
 def _numbers(text: str) -> Iterator[Number]:
     """Yield the numbers of a text, written in digits and in words; one alone is a pronoun."""
-    yield from numbers(strip_identifiers(text))
+    for number in numbers(strip_identifiers(text)):
+        yield _signed(number, text)
     for found in _SPELLED.finditer(text):
         words = [word for word in re.split(r"[\s-]+", found.group().lower()) if word != "and"]
         if words != ["one"]:
-            yield Number(found.start(), found.end(), _value(words), 0)
+            yield _signed(Number(found.start(), found.end(), _value(words), 0), text)
+    for found in _COUNT_OF.finditer(text):
+        yield Number(found.start(), found.end(), 2.0 + _NTH.index(found["nth"].lower()), 0)
+    for found in _ARTICLE.finditer(text):
+        yield Number(found.start(), found.end(), *((0.5, 1) if found["half"] else (1.0, 0)))
+
+
+def _signed(number: Number, text: str) -> Number:
+    """Return a number below zero behind "minus"."""
+    minus = _MINUS.search(text, max(0, number.start - 12), number.start)
+    return number if minus is None else replace(number, value=-number.value)
 
 
 def _value(words: list[str]) -> float:
@@ -156,6 +209,8 @@ def _unit_behind(text: str, end: int) -> tuple[str | None, str]:
     if not word or (word.isdigit() and found["gap"]):
         return "", ""
     told, glued = rest[: found.end()].rstrip(".-"), not found["gap"]
+    if _DEVICE.fullmatch(word):
+        return DEVICES, told
     if _COUNTED.fullmatch(word):
         return COUNT, told
     if _OTHER_UNITS.fullmatch(word):
@@ -172,7 +227,3 @@ def _unit_behind(text: str, end: int) -> tuple[str | None, str]:
 def _unit(word: str) -> str | None:
     spelled = next((one for one in (word, word.removesuffix("s")) if one and is_spelling(one)), None)
     return None if spelled is None else canonical(spelled)
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text[:24])

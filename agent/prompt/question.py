@@ -7,14 +7,23 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
-from agent.domain.kinds import Kind
-from agent.domain.records import Check, Severity
+from agent.domain.records import Check
 from agent.domain.units import canonical
-from agent.prompt.ground import identifiers, known_words, plain, strip_words
+from agent.prompt.ground import known_words
 from agent.prompt.parse import read
-from agent.prompt.quantity import COUNT, Quantity, fold, foreign_characters, foreign_quantities
+from agent.prompt.quantity import COUNT, DEVICES, Quantity, fold, foreign_characters, foreign_quantities
 from agent.prompt.render import Prompt, estimate_tokens
 from agent.prompt.section import dump
+from agent.prompt.sentence import (
+    foreign_moments,
+    identifiers,
+    moments,
+    plain,
+    printable,
+    strip_moments,
+    strip_words,
+)
+from agent.prompt.spoken import is_english, unproven_words
 
 NAME = "edge_question"
 VERSION = "2"
@@ -22,7 +31,6 @@ MAX_OUTPUT_TOKENS = 400
 MAX_ANSWER = 1000  # characters
 MAX_CITED = 40
 MAX_REPLY = 16_384
-NEAR_MIN = 30  # minutes from an hour such as "2 am"
 
 SYSTEM = """\
 You answer a question of a person who looks after machines, from the journal of a monitoring agent.
@@ -53,59 +61,16 @@ HASH = sha256((SYSTEM + dump(SCHEMA)).encode()).hexdigest()[:16]
 _REF = re.compile(r"(?<!\w)[fricsFRICS]\d{1,4}(?!\w)")
 _ALIAS = re.compile(r"(?<!\w)[dD]\d{1,4}(?!\w)")
 _HIDDEN = re.compile(r"(?<!\w)(?:[dD]\d{1,4}(?!\w)|[a-z]\w*)")  # a device or a metric
-_STAMP = re.compile(r"(\d{4}-\d{2}-\d{2})(?: (\d{2}:\d{2}))?")
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_MONTH = rf"(?P<{{0}}>(?:{'|'.join(_MONTHS)})[a-z]*)\.?"
-_TIME = re.compile(
-    r"(?<![\w:.-])(?:(?P<date>\d{4}-\d{2}-\d{2})(?:(?:T|,? (?:at )?)(?P<at>\d{1,2}:\d{2})(?!\d))?"
-    r"|(?P<hour>\d{1,2}):(?P<minute>\d{2})(?!\d)(?:\s?(?P<half>[ap])\.?m\b)?|(?P<sharp>\d{1,2})\s?(?P<half2>[ap])\.?m\b"
-    rf"|(?P<day>\d{{1,2}})(?:st|nd|rd|th)?\s(?:of\s)?{_MONTH.format('m1')}(?:,?\s(?P<y1>\d{{4}}))?(?!\w)"
-    rf"|{_MONTH.format('m2')}\s(?P<day2>\d{{1,2}})(?:st|nd|rd|th)?(?:,?\s(?P<y2>\d{{4}}))?(?!\w))",
-    re.IGNORECASE,
-)
 #: Where a sentence ends; a citation behind its full stop belongs to it.
 _SENTENCE = re.compile(r"(?<=[.!?\]])\s+(?=[A-Z\"']|[dD]\d)")
 _LOOKED_UP = ("devices", "words", "times", "names", "numbers")
-#: A sentence without any of these may be of a language whose number words are not known here.
-_ENGLISH = re.compile(
-    r"(?i)\b(?:the|is|was|were|are|it|its|of|and|from|to|for|with|by|be|been|has|had|have|there|this|that|these"
-    r"|after|before|between|until|since|because|which|when|while|during|about|than|then|each|both|only"
-    r"|rose|fell|rises?|drops?|dropped|drift(?:s|ed)?|jumped|alarmed|cooled|warmed|stopped|stayed|sent|began"
-    r"|started|ended|followed|broke|cleared|silent|spike[ds]?|warning|critical)\b"
-)
 #: Signs of addresses, commands and markup.
 _FOREIGN = re.compile(
     r"[`$|\\@{}\u3002\uff0e\uff61]|\]\(|<[!/A-Za-z]|://|\bwww\."
     r"|(?<![\w.-])[\w-]{2,}\.[a-z]{2,}\b|(?<!\w)/\w|\bsudo\b"
 )
-#: Words of kinds, severities and acts, and the words in a fact that prove them.
-_SPOKEN = [
-    *(
-        (re.compile(rf"(?i)\b{re.escape(kind).replace('_', '[ _-]')}s?\b"), frozenset({str(kind)}))
-        for kind in map(str, Kind)
-        if kind not in {Kind.NONE, Kind.OTHER}
-    ),
-    *(
-        (re.compile(rf"(?i)\b{word}\b"), frozenset({str(word)}))
-        for word in (Severity.WARNING, Severity.CRITICAL)
-    ),
-    *(
-        (re.compile(rf"(?i)\b{pattern}\b"), frozenset(means))
-        for pattern, means in {
-            "acknowledged": {"ack", "acknowledged"},
-            "snoozed": {"snooze", "snoozed"},
-            "confirmed": {"confirmed"},
-            "false[ -]alarms?": {"false_alarm"},
-            "maintenance": {"maintenance"},
-            "forg[eo]t(?:ten)?": {"forget", "forgotten"},
-            "cleared": {"cleared"},
-            "(?:resolved|recovered|back to normal)": {"cleared", "normal_here"},
-        }.items()
-    ),
-]
-
 #: Numbers of a fact that are not in the unit of its series.
-_UNITS_OF = {"devices": COUNT, "findings": COUNT, "lasted_min": "min"}
+_UNITS_OF = {"devices": DEVICES, "findings": COUNT, "lasted_min": "min"}
 
 Facts = Mapping[str, Mapping[str, Any]]  # id -> fact, as it was sent
 
@@ -188,15 +153,18 @@ def parse_answer(reply: str) -> Answered:
     return Answered(answered, line, tuple(dict.fromkeys([*map(str.lower, cites), *named])))
 
 
-def check_answer(answer: Answered, head: Mapping[str, Any], facts: Facts) -> tuple[Check, ...]:
+def check_answer(
+    answer: Answered, head: Mapping[str, Any], facts: Facts, question: str = ""
+) -> tuple[Check, ...]:
     """Check each sentence of an answer against the facts that this sentence cites.
 
     Looked up are its citations, devices, kinds, severities, acts of people, dates, times, and numbers with
     their units. An answer of one sentence may cite outside its text. Nothing that a person could follow, such
     as an address or a command, is let through, and nothing that could not be looked up: another language,
-    letters and digits of other scripts, shares and multiples.
+    letters and digits of other scripts, shares and multiples. Of the latter those of ``question`` may come
+    again ("last week").
     """
-    unknown = [_short(ref) for ref in answer.cites if ref not in facts]
+    unknown = [printable(ref) for ref in answer.cites if ref not in facts]
     cited = any(ref in facts for ref in answer.cites)
     sentences = _SENTENCE.split(answer.text)
     wrong: dict[str, list[str]] = {name: [] for name in ("language", *_LOOKED_UP)}
@@ -204,9 +172,9 @@ def check_answer(answer: Answered, head: Mapping[str, Any], facts: Facts) -> tup
     for sentence in sentences:
         refs = [ref.group().lower() for ref in _REF.finditer(sentence)]
         if not refs and len(sentences) > 1:
-            bare.append(f'"{_short(sentence)}"')
+            bare.append(f'"{printable(sentence)}"')
         about = [facts[ref] for ref in refs or answer.cites if ref in facts]
-        for name, found in _claims(sentence, head, about, facts):
+        for name, found in _claims(sentence, head, about, facts, fold(question)):
             wrong[name] += found
     return (
         _check("cites_known", unknown, "is not a fact"),
@@ -223,33 +191,27 @@ def check_answer(answer: Answered, head: Mapping[str, Any], facts: Facts) -> tup
 
 
 def _claims(
-    sentence: str, head: Mapping[str, Any], cited: Sequence[Mapping[str, Any]], facts: Facts
+    sentence: str, head: Mapping[str, Any], cited: Sequence[Mapping[str, Any]], facts: Facts, question: str
 ) -> Iterator[tuple[str, list[str]]]:
     """Yield the claims of a sentence that its facts do not hold, by their sort."""
     text = fold(plain(sentence))
-    yield "language", [] if _ENGLISH.search(text) else [f'"{_short(sentence)}"']
+    yield "language", [] if is_english(text) else [f'"{printable(sentence)}"']
     about = [*cited, *(facts[ref] for fact in cited for ref in fact.get("findings", ()) if ref in facts)]
     devices = {fact["device"] for fact in about if "device" in fact}
     devices |= {device for fact in about for device in fact.get("covers", ())}
     aliases = [alias.group().lower() for alias in _ALIAS.finditer(text)]
     yield "devices", [alias for alias in dict.fromkeys(aliases) if alias not in devices]
-    true = {str(fact.get(name)) for fact in about for name in ("kind", "severity", "state", "did", "cause")}
-    true |= {"maintenance" for fact in about if fact.get("maintenance")}
-    true |= {"cleared" for fact in about if fact.get("over") is True}
-    yield "words", [word for word, means in _spoken(text) if true.isdisjoint(means)]
+    acts = [fact for fact in facts.values() if not devices.isdisjoint(fact.get("covers", ()))]
+    yield "words", unproven_words(text, about, acts)
     text = _blank(_ALIAS, _blank(_REF, text))
-    yield "times", list(_wrong_times(text, [head, *cited]))
-    text = strip_words(_blank(_TIME, text), _numbered_words(cited))
-    yield "names", [_short(word) for word in dict.fromkeys(identifiers(text))]
-    known = [Quantity(len(cited), COUNT), *(one for fact in (head, *cited) for one in _quantities(fact))]
-    yield "numbers", foreign_quantities(text, known)
-
-
-def _spoken(text: str) -> Iterator[tuple[str, frozenset[str]]]:
-    """Yield the words of kinds, severities and acts of people in a text, and the words that prove each."""
-    for pattern, means in _SPOKEN:
-        for found in pattern.finditer(text):
-            yield found.group(), means
+    known = [one for _, one in moments(json.dumps([head, *cited]))]
+    now = next((one for _, one in moments(str(head.get("now", "")))), None)
+    yield "times", foreign_moments(text, known, today=now)
+    text = strip_words(strip_moments(text), _numbered_words(cited))
+    yield "names", [printable(word) for word in dict.fromkeys(identifiers(text))]
+    counted = [Quantity(len(cited), COUNT), Quantity(len(devices), DEVICES)]
+    counted += (one for fact in (head, *cited) for one in _quantities(fact))
+    yield "numbers", foreign_quantities(text, counted, question)
 
 
 def _numbered_words(cited: Sequence[Mapping[str, Any]]) -> set[str]:
@@ -258,10 +220,6 @@ def _numbered_words(cited: Sequence[Mapping[str, Any]]) -> set[str]:
 
 def _check(name: str, wrong: Collection[str], why: str) -> Check:
     return Check(name, not wrong, ", ".join(f"{one} {why}" for one in wrong)[:120] or "all hold")
-
-
-def _short(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text[:24])
 
 
 def _blank(pattern: re.Pattern[str], text: str) -> str:
@@ -279,34 +237,6 @@ def _quantities(value: object, unit: str | None = None, name: str = "") -> Itera
             yield from _quantities(item, unit, name)
     elif isinstance(value, int | float) and not isinstance(value, bool):
         yield Quantity(float(value), _UNITS_OF.get(name, unit))
-
-
-def _wrong_times(text: str, facts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the dates and times of a text that no fact has, to the minute."""
-    stamps = [(stamp[1], stamp[2]) for stamp in _STAMP.finditer(json.dumps(facts))]
-    for found in _TIME.finditer(text):
-        if not any(_is_at(found, day, clock) for day, clock in stamps):
-            yield " ".join(found.group().split())
-
-
-def _is_at(found: re.Match[str], day: str, clock: str | None) -> bool:
-    if found["date"]:
-        return found["date"] == day and (not found["at"] or found["at"].zfill(5) == clock)
-    month = found["m1"] or found["m2"]
-    if month:
-        year, number, of_month = map(int, day.split("-"))
-        said = int(found["day"] or found["day2"])
-        same_year = int(found["y1"] or found["y2"] or year) == year
-        return same_year and (_MONTHS.index(month[:3].lower()) + 1, said) == (number, of_month)
-    if clock is None:
-        return False
-    half = (found["half"] or found["half2"] or "").lower()
-    hour, minute = int(found["hour"] or found["sharp"]), int(found["minute"] or 0)
-    if half:
-        hour = hour % 12 + (12 if half == "p" else 0)
-    minutes = int(clock[:2]) * 60 + int(clock[3:])
-    apart = abs(hour * 60 + minute - minutes)
-    return min(apart, 1440 - apart) <= NEAR_MIN if found["sharp"] else apart == 0
 
 
 def reveal_answer(text: str, devices: Mapping[str, str], metrics: Mapping[str, str]) -> str:

@@ -207,7 +207,7 @@ class Dismissals:
         if local.status is not Status.ANOMALY or local.kind.traits.hard:
             return
         before = self._known.pop(window.device, None)
-        if not normal or outcome.grounding is not Grounding.GROUNDED:
+        if not normal or not outcome.overrules or outcome.grounding is not Grounding.GROUNDED:
             return
         if len(self._known) >= MAX_DOUBTS:
             del self._known[next(iter(self._known))]

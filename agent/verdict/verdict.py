@@ -26,8 +26,9 @@ def conclude(
 ) -> Verdict:
     """Return the verdict on ``window`` after its review (or without one).
 
-    Limits, flatline and silence cannot be overruled; an ungrounded answer changes nothing but ``normal``
-    into ``uncertain``; an anomaly that only the model sees is a warning at most (design, "Who wins").
+    Limits, flatline and silence cannot be overruled, other alarms not without a reason; an ungrounded answer
+    changes nothing but ``normal`` into ``uncertain``; an anomaly that only the model sees is a warning at
+    most (design, "Who wins").
     """
     local, answer = window.local, outcome.answer
     status, kind, severity = local.status, local.kind, local.severity
@@ -37,7 +38,7 @@ def conclude(
         reason = Reason.UNGROUNDED
         if status is Status.NORMAL:
             status = Status.UNCERTAIN
-    elif answer is not None and _overruled(local, answer):
+    elif answer is not None and (not outcome.overrules or _overruled(local, answer)):
         reason = Reason.REVIEWED
     elif answer is not None:
         source = outcome.source

@@ -52,9 +52,9 @@ def _lazy(question: Question, _truth: Label | None) -> dict[str, Any]:
     return normal(question)
 
 
-def _mute(question: Question, _truth: Label | None) -> dict[str, Any]:
-    """Return that all is normal, on nothing."""
-    return {**normal(question), "evidence": []}
+def _parrot(question: Question, _truth: Label | None) -> dict[str, Any]:
+    """Return that all is normal, on the first fact of the device, whatever that is."""
+    return normal(question, cite=True)
 
 
 def _alarmist(question: Question, _truth: Label | None) -> dict[str, Any]:
@@ -77,7 +77,7 @@ SCRIPTS: dict[str, Callable[[Question, Label | None], dict[str, Any]]] = {
     "copycat": _copycat,
     "liar": _liar,
     "lazy": _lazy,
-    "mute": _mute,
+    "parrot": _parrot,
     "alarmist": _alarmist,
 }
 

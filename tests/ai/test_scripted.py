@@ -37,7 +37,6 @@ from tests.support.otlp_receiver import OtlpReceiver, ReceivedSpan, http_receive
 
 KNOBS = Knobs(retry_after_s=60.0, huge_bytes=8 * 1024 * 1024)
 GOOD = "ai/reviewed/anomaly"
-CALM = "ai/reviewed/normal"
 DEADLINE_S = {Behaviour.SLOW: 0.6, Behaviour.HANG: 0.6, Behaviour.DRIP: 0.6}
 
 
@@ -98,7 +97,7 @@ TABLE = {
     Behaviour.WRONG_READING: UNGROUNDED,
     Behaviour.WRONG_NUMBER: UNGROUNDED,
     Behaviour.UNKNOWN_DEVICE: UNGROUNDED,
-    Behaviour.ALL_NORMAL: Row(verdicts=(CALM, CALM)),
+    Behaviour.ALL_NORMAL: Row(verdicts=local("reviewed")),
     Behaviour.ALL_ANOMALY: Row(),
     Behaviour.EMPTY_CHOICES: malformed("actual"),
     Behaviour.EMPTY_CONTENT: malformed("actual"),

@@ -9,7 +9,7 @@ import pytest
 
 from agent.ai.protocols import TransportError
 from agent.domain.model_calls import ErrorType, Reply, Request, Usage
-from agent.domain.records import Batch, Kind, Outcome, Reason, Verdict
+from agent.domain.records import Batch, Do, Kind, Outcome, Past, Reason, Verdict
 from agent.verdict.verdict import conclude
 from tests.ai.kit import Clock, Kit, batch, kit, two_windows, window
 from tests.ai.test_caller import Behave, Model, good, reply
@@ -67,19 +67,27 @@ def test_an_overruled_answer_is_local_on_the_line_as_well() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cited", "verdict"), [("", ("local", "ungrounded", "anomaly")), ("r17", ("ai", "reviewed", "normal"))]
+    ("past", "verdict"),
+    [
+        ((), ("local", "reviewed", "anomaly")),
+        ((Past("f1", Do.FALSE_ALARM, Kind.SPIKE, 97.0, 99.2),), ("ai", "reviewed", "normal")),
+    ],
 )
-def test_a_soft_alarm_yields_to_a_normal_that_rests_on_something(
-    cited: str, verdict: tuple[str, str, str]
+def test_a_soft_alarm_yields_to_a_normal_with_a_reason(
+    past: tuple[Past, ...], verdict: tuple[str, str, str]
 ) -> None:
-    """An answer in its own words alone is counted as ungrounded, and the detector's opinion holds."""
+    """Without one the detector's opinion holds, and the verdict has it in words."""
 
     async def story() -> None:
-        parts, asked = kit(Model(lambda _: calm(cited))), batch(window(kind=Kind.SPIKE))
+        parts, asked = kit(Model(lambda _: calm("r17"))), batch(window(kind=Kind.SPIKE, past=past))
         outcomes = await parts.caller.ask(asked)
         assert parts.notes.record.verdicts == {verdict: 1}
         check(parts, asked, outcomes)
-        assert verdicts(asked, outcomes)[0].grounded is (cited != "")
+        (made,) = verdicts(asked, outcomes)
+        assert made.grounded is True
+        assert (made.reason_detail is None) is (verdict[0] == "ai")
+        assert parts.notes.record.unsupported == (verdict[0] == "local")
+        assert parts.notes.record.failed_checks == ()
 
     asyncio.run(story())
 

@@ -19,8 +19,16 @@ from agent.decode.registry import Registry, SourceSpec
 from agent.domain.records import Answer, DecodeError, Kind, Reason, Severity, Status
 from agent.observe.redact import Secrets, content
 from agent.prompt import Problem, Shared, ground, parse
-from agent.prompt.ground import identifiers, numbers, references, strip_identifiers, strip_times, strip_words
 from agent.prompt.parse import MAX_ANSWERS, MAX_FOUND, MAX_MENDED, read, salvage
+from agent.prompt.sentence import (
+    identifiers,
+    numbers,
+    references,
+    strip_identifiers,
+    strip_moments,
+    strip_percentiles,
+    strip_words,
+)
 from agent.prompt.site import facts_of
 from agent.verdict.feedback import read_feedback
 from agent.web.http import BadRequestError, parse_head
@@ -59,7 +67,7 @@ TEXTS = ("ignore ", "say ", "<|", '"role"', "system", "password=", "://", "-----
 
 
 def _claims(text: str) -> None:
-    list(numbers(strip_identifiers(strip_words(strip_times(text), ["pm2_5", "m3"]))))
+    list(numbers(strip_identifiers(strip_words(strip_moments(strip_percentiles(text)), ["pm2_5", "m3"]))))
     identifiers(text)
     references(text)
 

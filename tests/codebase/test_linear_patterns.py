@@ -33,7 +33,7 @@ SEARCHED = (
 MADE = {
     ("detect/limits.py", "__post_init__"): Limit("*a*b*[cd]*/*?x")._regex,
     ("detect/tuning.py", "__post_init__"): Tuning("*a*b*[cd]*/*?x")._regex,
-    ("prompt/ground.py", "strip_words"): SEARCHED[0],
+    ("prompt/sentence.py", "strip_words"): SEARCHED[0],
     ("prompt/parse.py", "_summary"): SEARCHED[1],
 }
 #: Those that see our own files only.

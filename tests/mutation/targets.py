@@ -13,7 +13,9 @@ class Target:
 
 TARGETS = {
     "window": Target(("agent/pipeline/window.py",), ("tests/pipeline/test_window.py",)),
-    "ground": Target(("agent/prompt/ground.py",), ("tests/prompt/test_ground.py",)),
+    "ground": Target(
+        ("agent/prompt/ground.py", "agent/prompt/sentence.py"), ("tests/prompt/test_ground.py",)
+    ),
     "wire": Target(
         ("agent/mqtt/wire.py",), ("tests/mqtt/test_wire.py", "tests/mqtt/test_hostile_packets.py")
     ),

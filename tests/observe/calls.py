@@ -59,6 +59,7 @@ def good(**changes: Any) -> CallRecord:
         "cost_usd": 0.00018,
         "statuses": {"normal": 1, "anomaly": 1},
         "grounding": {Grounding.GROUNDED: 1, Grounding.UNGROUNDED: 1},
+        "unsupported": 1,
         "failed_checks": (Check("summary_numbers", held=False, detail="canary-reply-text holds 99"),),
         "budget_remaining_usd": 0.69,
     }

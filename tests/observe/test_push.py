@@ -16,10 +16,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agent.observe.logs import bind_ids, reset_ids
 from agent.observe.metrics import Metrics
+from agent.observe.otlp_rejections import MAX_REASON, Rejections
 from agent.observe.otlp_session import BoundedSession
+from agent.observe.pausing import Pausing
 from agent.observe.push import MAX_BATCH, LineQueue, Push, open_push
 from agent.observe.redact import Secrets
 from agent.observe.telemetry_settings import OtelSettings
+from agent.observe.traces import open_tracer
 from tests.observe.calls import good, recorder, start
 from tests.observe.sink import Log
 from tests.support.broker import free_port
@@ -235,6 +238,95 @@ def test_a_long_reply_is_not_read(length: bool) -> None:
         assert ended.wait(30)
         server.shutdown()
     assert sum(sent) < 50_000_000
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_things_that_a_collector_refuses_are_lost(protocol: str) -> None:
+    """A reply is a success in part only: what it refuses is counted, and logged once with its reason."""
+    told: list[tuple[str, dict[str, Any]]] = []
+
+    def log(event: str, **fields: Any) -> None:
+        told.append((event, fields))
+
+    with http_receiver() if protocol == "http" else grpc_receiver() as receiver:
+        receiver.partial = (2, "too\nold")
+        push = pushing(receiver, protocol=protocol, log=log)
+        assert push.lines is not None
+        line = b'{"timestamp":"2026-05-01T00:00:00.000Z","level":"info","event":"seen"}\n'
+        for sent in (5, 10):
+            for _ in range(5):
+                push.lines.put(line)
+            wait_for(lambda sent=sent: len(receiver.records) >= sent, 20, "the records")  # type: ignore[misc]
+        push.shutdown(10)
+        assert push.dropped()["logs"] >= 4
+        assert push.dropped() == {"logs": push.dropped()["logs"], "metrics": 1}
+        tracer = open_tracer(endpoint=receiver.endpoint, protocol=protocol, delay_s=0.05, log=log)
+        for _ in range(5):
+            tracer.start("edge.batch").end()
+        wait_for(lambda: len(receiver.spans) == 5, 20, "the spans")
+        wait_for(lambda: tracer.dropped >= 2, 20, "the refused spans")
+        tracer.shutdown(5)
+    assert sorted(event for event, _ in told) == [
+        "logs_push_partial",
+        "metrics_push_partial",
+        "trace_export_partial",
+    ]
+    for _, fields in told:
+        assert (fields["level"], fields["reason"]) == ("warning", "too old")
+        assert 1 <= fields["refused"] <= 2
+
+
+@pytest.mark.parametrize(
+    ("body", "partial"),
+    [
+        (b"", (0, "")),
+        (b"\x0a\x00", (0, "")),
+        (b"\x0a\x02\x08\x07", (7, "")),
+        (b"\x0a\x04\x12\x02hi", (0, "hi")),  # a warning
+        (b"\x0a\x0b\x08" + b"\xff" * 9 + b"\x01", (0, "")),  # minus one
+        (b"\x0a\xac\x02\x12\xa9\x02" + b"x" * 297, (0, "x" * MAX_REASON)),
+        (b'{"partialSuccess":{"rejectedSpans":"7"}}', (0, "")),
+        (b"<html>", (0, "")),
+        (b"ok", (0, "")),
+    ],
+)
+def test_a_partial_success_is_read(body: bytes, partial: tuple[int, str]) -> None:
+    """Count and reason of the last reply; other texts have none, and it is taken once."""
+    rejections = Rejections()
+    rejections.read(b"\x0a\x02\x08\x09")
+    rejections.read(body)
+    assert rejections.take() == partial
+    assert rejections.take() == (0, "")
+
+
+def test_an_hour_without_a_collector_costs_few_attempts_and_lines_of_log() -> None:
+    """The pauses grow to five minutes; with the collector comes one line, and all since is delivered."""
+    now, tried, told = [0.0], [], []
+
+    def export() -> bool:
+        tried.append(now[0])
+        return now[0] >= 3600.0
+
+    def wait(seconds: float) -> None:
+        now[0] += seconds
+
+    pausing = Pausing(
+        event="logs_push",
+        log=lambda event, **fields: told.append((event, fields.get("lost"))),
+        mono=lambda: now[0],
+        wait=wait,
+    )
+    pushed = 0
+    while now[0] < 4200.0:
+        pushed += 10
+        pausing.run(export, 10)
+        now[0] += 5.0
+    down = [at for at in tried if at < 3600.0]
+    assert 12 <= len(down) <= 25
+    assert pausing.lost == 10 * (len(down) // 2)  # two attempts each
+    assert pausing.delivered == pushed - pausing.lost
+    assert told == [("logs_push_failed", None), ("logs_push_recovered", pausing.lost)]
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308])

@@ -43,6 +43,7 @@ def test_a_good_call_is_counted_and_logged() -> None:
     assert last["latency_ms"] == 1333.0
     assert (last["input_tokens"], last["output_tokens"], last["total_tokens"]) == (812, 96, 908)
     assert last["grounding"] == {"grounded": 1, "ungrounded": 1}
+    assert last["unsupported"] == 1
     assert last["response_length"] == len(REPLY)
     assert evaluated == evaluated | {
         "event": "gen_ai.evaluation.result",

@@ -7,9 +7,20 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from agent.domain.records import Answer, Grounding, Kind, Severity, Status, Window
+from agent.domain.records import (
+    Answer,
+    Do,
+    Grounding,
+    Kind,
+    Past,
+    Score,
+    Severity,
+    Status,
+    Window,
+    WindowReading,
+)
 from agent.prompt import SYSTEM, ground
-from agent.prompt.ground import facts
+from agent.prompt.ground import find_reason
 from agent.prompt.render import FORM_SUMMARY
 from agent.prompt.site import ALONE, Shared
 from tests.ai.kit import window
@@ -40,8 +51,7 @@ def failed(answer: Answer, one: Window | None = None) -> list[str]:
         "The limit of 85 is broken; the low limit is −40.",  # noqa: RUF001 - and minus signs
         "Score 1.7 after 16 s, median 71.2, spread 0.4.",
         "One of 60 readings in 60 seconds, based on 5,000 readings.",
-        "On 2026-11-24T10:15:30Z it rose.",
-        "At 2026-11-24 it rose to 99.",
+        "On Thursday at 00:17, at 12:17 am, about midnight, in the night of Wednesday it rose to 99.",
         "CO2 and PM2.5 are not the cause, says p99.",
         "The value is 98.660.",
         "Above the 99th percentile (72.3), so above 99 % of what was seen.",
@@ -50,9 +60,17 @@ def failed(answer: Answer, one: Window | None = None) -> list[str]:
         "Usual is 70.1\u201472.3.",  # an em dash
         "Usual is 70.1 -72.3 here.",
         "1 -85 is a range.",
-        "A flow of 70.1 m\u00b2 -72.3 m\u00b2 is usual.",
         "It is 9.9e1.",
-        "98.66 W/m\u00b2 was read.",
+        "The reading is 98.7 degrees Celsius; the usual are 71.2 degrees.",
+        "It spiked to 98.66 C within 60 seconds, in 1 minute that is.",
+        "The second half of the window is normal, within a minute.",
+        "Double-check the wiring.",
+        "This is the third reading above the line.",
+        "The 85-degree limit is broken.",
+        "It is at ninety-nine degC.",
+        "The low limit is minus forty degrees.",
+        "The lower limit is negative 40 degC.",
+        "98.66 > 85.",
     ],
 )
 def test_claims_that_hold(summary: str) -> None:
@@ -81,6 +99,36 @@ def test_claims_that_hold(summary: str) -> None:
         ("It is 98.66\u00b3.", "summary_numbers"),  # a power of it
         ("It reached \u2167.", "summary_numbers"),  # a Roman numeral
         ("Score 2.", "summary_numbers"),  # 1.7, as rounded as it is printed, but more than 5 % off
+        ("It rose to minus five degrees Fahrenheit.", "summary_numbers"),
+        ("It rose to 98.66 \u00b0F.", "summary_numbers"),
+        ("In Fahrenheit it is high.", "summary_numbers"),
+        ("It rose to minus 98.66 degC.", "summary_numbers"),
+        ("It doubled.", "summary_numbers"),
+        ("It is twice the usual value.", "summary_numbers"),
+        ("It is half of the usual.", "summary_numbers"),
+        ("It rose by a third.", "summary_numbers"),
+        ("A fifth of the values is wrong.", "summary_numbers"),
+        ("It is double the usual.", "summary_numbers"),
+        ("It is three times higher than usual.", "summary_numbers"),
+        ("It rose by ten percent.", "summary_numbers"),
+        ("It rose to 98.66 %.", "summary_numbers"),
+        ("It rose to 98.66 kPa.", "summary_numbers"),
+        ("98.66 W/m\u00b2 was read.", "summary_numbers"),
+        ("On Monday it rose.", "summary_numbers"),
+        ("On 2026-11-24T10:15:30Z it rose.", "summary_numbers"),
+        ("On 24 November it rose.", "summary_numbers"),
+        ("At 5 pm it rose.", "summary_numbers"),
+        ("At noon it rose.", "summary_numbers"),
+        ("It rose by twenty-seven degrees.", "summary_numbers"),
+        ("It lasted 16 minutes.", "summary_numbers"),
+        ("It was open for half an hour.", "summary_numbers"),
+        ("It is so every night.", "summary_numbers"),
+        ("It began yesterday.", "summary_numbers"),
+        ("The whole site is too warm.", "summary_numbers"),
+        ("It is 1.7 degC too high.", "summary_numbers"),
+        ("A 3-fold rise.", "summary_numbers"),
+        ("98.66k was read.", "summary_numbers"),
+        ("It lasted three days.", "summary_numbers"),
         ("r2 stands out.", "summary_ids"),
         ("R999 stands out.", "summary_ids"),
         ("dev_02 is the cause.", "summary_names"),
@@ -92,6 +140,38 @@ def test_claims_that_hold(summary: str) -> None:
 def test_claims_that_do_not_hold(summary: str, check: str) -> None:
     """A number, id or name that the window does not print is a hallucination."""
     assert failed(replace(ANSWER, summary=summary)) == [check]
+
+
+SITE = Shared(
+    "freezer-2",
+    {
+        "k1": "On Tuesdays from 06:30 to 8 am it is half open, two hours at most; 12 degC is allowed.",
+        "k2": "On 24 December a defrost doubles the temperature, up to 28,5 degC.",
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("summary", "held"),
+    [
+        ("The door is half open on Tuesday for two hours.", True),
+        ("It ends at 8:00, so 98.66 degC is above the 12 degC that k1 allows.", True),
+        ("The defrost of December 24th doubles it, up to 28.5 degrees.", True),
+        ("The door is open for three hours.", False),
+        ("The defrost triples it.", False),
+        ("The door is open until 9 am.", False),
+        ("The door is open on Fridays.", False),
+        ("The defrost of 25 December ends.", False),
+        ("12 \u00b0F is allowed.", False),
+        ("12 hours are allowed.", False),
+    ],
+)
+def test_a_summary_may_use_words_numbers_and_times_of_a_cited_fact(summary: str, *, held: bool) -> None:
+    """With their units, and of no other fact."""
+    answer = replace(ANSWER, evidence=("r17", "k1", "k2"), summary=summary)
+    assert (ground(answer, window(), SITE)[0] is Grounding.GROUNDED) is held
+    if held:
+        assert failed(replace(answer, evidence=("r17",))) != []
 
 
 @pytest.mark.parametrize(
@@ -193,17 +273,6 @@ def test_words_of_the_section_are_no_names() -> None:
     assert failed(answer, one) == []
 
 
-def test_a_fact_names_its_place_in_the_section() -> None:
-    """So that a kept answer finds the number of another window."""
-    found = facts(SECTION, CITED)
-    assert found[-1].path == ("cited",)
-    for fact in found[:-1]:
-        value: Any = SECTION
-        for step in fact.path:
-            value = value[step]
-        assert value == fact.value
-
-
 def test_checks_name_what_they_looked_at() -> None:
     """The details of an answer that holds, and of one in which every claim is wrong."""
     assert details(ANSWER) == {
@@ -221,7 +290,7 @@ def test_checks_name_what_they_looked_at() -> None:
         "summary_own": "in its own words",
         "summary_ids": "r2 is not cited, r3 is not cited",
         "summary_names": "dev_02 is not in the data, pump-1 is not in the data",
-        "summary_numbers": "27 is not in the data, 90.5 is not in the data",
+        "summary_numbers": "2026-11-24 is not in the data, 27 is not in the data, 90.5 is not in the data",
     }
     strange = replace(ANSWER, evidence=("r\x07", "x" * 30))
     assert details(strange)["evidence_known"] == f"r? is not a candidate, {'x' * 24} is not a candidate"
@@ -275,21 +344,88 @@ def test_an_anomaly_needs_evidence() -> None:
 SOFT = [kind for kind in Kind if not kind.traits.hard and kind is not Kind.NONE]
 
 
+NORMAL = replace(ANSWER, status=Status.NORMAL, kind=Kind.NONE, summary="This is normal here.")
+
+
+def has_reason(
+    one: Window, *evidence: str, shared: Shared = ALONE, answer: Answer = NORMAL
+) -> tuple[bool, str] | None:
+    found = find_reason(replace(answer, evidence=evidence), one, shared)
+    return None if found is None else (found.held, found.detail)
+
+
 @pytest.mark.parametrize("kind", SOFT)
-def test_normal_needs_evidence_to_overrule_an_alarm(kind: Kind) -> None:
-    """A reading of the alarm or a fact of the site; a calm reading does not."""
+def test_a_normal_needs_a_reason_to_overrule_an_alarm(kind: Kind) -> None:
+    """A fact of the site; neither the alarm's own reading nor the model's word is one."""
     alarm = window(kind=kind)
-    normal = replace(ANSWER, status=Status.NORMAL, kind=Kind.NONE, summary="This is normal here.")
     site = Shared("th1", {"k1": "It steams on Thursdays."})
-    for evidence, shared in [(("r17",), ALONE), (("r1", "r17"), ALONE), (("k1",), site)]:
-        assert ground(replace(normal, evidence=evidence), alarm, shared)[0] is Grounding.GROUNDED
-    for evidence, shared in [((), ALONE), (("r1",), ALONE), (("r1", "r2"), site), ((), site)]:
-        grounding, checks = ground(replace(normal, evidence=evidence), alarm, shared)
-        assert grounding is Grounding.UNGROUNDED
-        assert [check.name for check in checks if not check.held] == ["evidence_present"]
-    assert failed(replace(normal, evidence=("k1",)), alarm) == ["evidence_known", "evidence_present"]
-    unsure = replace(normal, status=Status.UNCERTAIN, evidence=())
-    assert failed(unsure, alarm) == []  # it overrules nothing
+    assert has_reason(alarm, "k1", shared=site) == (True, "on k1")
+    for evidence, shared in [((), ALONE), (("r17",), ALONE), (("k1",), ALONE), (("r1", "r17"), site)]:
+        held = has_reason(alarm, *evidence, shared=shared)
+        assert held == (False, "no cited fact, false alarm or usual range explains r17")
+        normal = replace(NORMAL, evidence=tuple(ref for ref in evidence if ref != "k1"))
+        assert ground(normal, alarm, shared)[0] is Grounding.GROUNDED  # it claims nothing that is wrong
+
+
+def test_only_a_normal_against_an_alarm_needs_a_reason() -> None:
+    """Any other answer overrules nothing."""
+    assert has_reason(window(score=0.4)) is None
+    assert has_reason(window(), "r17", answer=ANSWER) is None
+    assert has_reason(window(), answer=replace(NORMAL, status=Status.UNCERTAIN)) is None
+
+
+JUDGED = (Past("f1", Do.FALSE_ALARM, Kind.SPIKE, 97.0, 99.2),)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "past", "held"),
+    [
+        (Kind.SPIKE, 98.66, JUDGED, True),
+        (Kind.SPIKE, 97.0, JUDGED, True),
+        (Kind.SPIKE, 99.3, JUDGED, False),
+        (Kind.DRIFT, 98.66, JUDGED, False),  # another anomaly than the one that was judged
+        (Kind.SPIKE, 98.66, (*JUDGED, Past("f2", Do.CONFIRMED, Kind.SPIKE, 95.0, 98.7)), False),
+        (Kind.SPIKE, 98.66, (Past("f2", Do.CONFIRMED, Kind.SPIKE, 95.0, 98.7), *JUDGED), True),
+        (Kind.SPIKE, 98.66, (*JUDGED, Past("f2", Do.CONFIRMED, Kind.SPIKE, 90.0, 98.0)), True),
+        (Kind.SPIKE, float("inf"), (Past("f1", Do.FALSE_ALARM, Kind.SPIKE, 97.0, 99.2),), False),
+        (Kind.SPIKE, 72.3, (), True),  # usual is 70.1 to 72.3
+        (Kind.OTHER, 70.1, (), True),
+        (Kind.SPIKE, 72.31, (), False),
+        (Kind.DRIFT, 71.0, (), False),  # its course is the alarm, not its value
+        (Kind.NOISE, 71.0, (), False),
+        (Kind.LEVEL_SHIFT, 71.0, (), False),
+    ],
+)
+def test_the_data_may_be_the_reason(kind: Kind, value: float, past: tuple[Past, ...], *, held: bool) -> None:
+    """The last word of a person on such values, or the usual range at this hour of a lone value."""
+    found = has_reason(window(kind=kind, value=value, past=past))
+    assert found is not None
+    assert found[0] is held
+
+
+def test_each_reading_of_the_alarm_needs_it() -> None:
+    """One that is explained does not excuse another; nothing is explained in another unit."""
+    section: dict[str, Any] = {
+        "series": [{"metric": "a", "usual": [1, 2]}, {"metric": "b", "usual": [1, 2]}, {"metric": "c"}],
+        "candidates": [
+            {"id": "r1", "metric": "a", "value": 1.5, "kind": "spike"},
+            {"id": "r2", "metric": "b", "value": 1.5, "kind": "spike"},
+            {"id": "r3", "metric": "b", "value": 9.0},
+        ],
+    }
+
+    def reason(*, alarms: int = 2, **second: Any) -> tuple[bool, str] | None:
+        text = json.dumps(
+            section | {"candidates": [section["candidates"][0], section["candidates"][1] | second]}
+        )
+        score = Score(1.7, Kind.SPIKE)
+        readings = tuple(WindowReading(f"r{n}", "a", 0.0, 1.5, None, score) for n in range(1, alarms + 1))
+        return has_reason(replace(window(), section=text, candidates=readings))
+
+    assert reason() == (True, "the data explain the alarm")
+    for wrong in ({"value": 2.5}, {"value": None}, {"metric": "c"}, {"metric": "d"}, {"unit": "K"}):
+        assert reason(**wrong) == (False, "no cited fact, false alarm or usual range explains r2")
+    assert reason(alarms=0) == (False, "no cited fact, false alarm or usual range explains the alarm")
 
 
 def test_a_limit_claim_is_recomputed() -> None:

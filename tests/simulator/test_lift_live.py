@@ -23,9 +23,12 @@ def measure(responders: dict[str, Responder | str]) -> dict[str, Lift]:
 
 
 def test_recorded_answers_give_the_lift_of_the_model_that_gave_them() -> None:
-    """Both false alarms go, the fault stays; the control, a model that finds all normal, loses the fault."""
+    """Both false alarms go, the fault stays; the control, "normal" on any fact, loses the fault.
+
+    "Normal" on the reading itself changes nothing.
+    """
     recorded = Replay(Recording.read(FOLDER / "small.jsonl"))
-    lifts = measure({"recorded": recorded, "control": "lazy"})
+    lifts = measure({"recorded": recorded, "control": "parrot", "lazy": "lazy"})
     none, model, wrong = lifts["none"], lifts["recorded"], lifts["control"]
     assert recorded.missing == []
     assert (none.spans, none.right, none.found, none.false_alarms) == (3, 1, 1, 2)
@@ -38,4 +41,5 @@ def test_recorded_answers_give_the_lift_of_the_model_that_gave_them() -> None:
     assert model.input_tokens > 0 < model.usd
     assert (wrong.found, wrong.lost, wrong.removed) == (0, 1, 2)
     assert wrong.lift == pytest.approx(-0.5)
+    assert (lifts["lazy"].removed, lifts["lazy"].lost, lifts["lazy"].lift) == (0, 0, 0.0)
     assert (none.questions.get("opening", 0), none.model, none.usd) == (0, None, 0.0)

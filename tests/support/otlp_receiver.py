@@ -97,6 +97,7 @@ class OtlpReceiver:
     requests: int = 0
     raw: list[bytes] = field(default_factory=list)
     answer: int = 200
+    partial: tuple[int, str] = (0, "")  # refused, and why
     hang: threading.Event = field(default_factory=threading.Event)
     endpoint: str = ""
 
@@ -134,6 +135,15 @@ class OtlpReceiver:
             for one in scope.log_records
         ]
 
+    def reply(self, message: Any) -> Any:
+        """Put what is refused into a reply; the first field of each has the count."""
+        count, why = self.partial
+        if count or why:
+            partial = message.partial_success
+            setattr(partial, partial.DESCRIPTOR.fields[0].name, count)
+            partial.error_message = why
+        return message
+
     def named(self, name: str) -> list[ReceivedSpan]:
         """Return the spans called ``name``."""
         return [span for span in self.spans if span.name == name]
@@ -163,7 +173,7 @@ def http_receiver() -> Iterator[OtlpReceiver]:
                 take(body)
             else:
                 receiver.requests += 1
-            answer = ExportTraceServiceResponse().SerializeToString()
+            answer = receiver.reply(ExportTraceServiceResponse()).SerializeToString()
             self.send_response(404 if take is None else receiver.answer)
             self.send_header("Content-Type", "application/x-protobuf")
             self.send_header("Content-Length", str(len(answer)))
@@ -209,19 +219,19 @@ def grpc_receiver() -> Iterator[OtlpReceiver]:
                 receiver.requests += 1
                 context.abort(grpc.StatusCode.UNAVAILABLE, "down")
             receiver.take(request.SerializeToString())
-            return ExportTraceServiceResponse()
+            return receiver.reply(ExportTraceServiceResponse())
 
     class Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
         def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 -- the protocol's name
             receiver.headers = dict(context.invocation_metadata())
             receiver.take_metrics(request.SerializeToString())
-            return ExportMetricsServiceResponse()
+            return receiver.reply(ExportMetricsServiceResponse())
 
     class Logs(logs_service_pb2_grpc.LogsServiceServicer):
         def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 -- the protocol's name
             receiver.headers = dict(context.invocation_metadata())
             receiver.take_logs(request.SerializeToString())
-            return ExportLogsServiceResponse()
+            return receiver.reply(ExportLogsServiceResponse())
 
     server = grpc.server(ThreadPoolExecutor(2))
     metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(Metrics(), server)  # type: ignore[no-untyped-call]

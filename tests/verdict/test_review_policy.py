@@ -222,13 +222,14 @@ def test_a_dismissed_alarm_is_asked_about_again_when_it_changes(later: Window) -
     "outcome",
     [
         judged(grounding=Grounding.UNGROUNDED),
+        replace(judged(), overrules=False),
         judged(Status.ANOMALY),
         judged(Status.UNCERTAIN),
         Outcome("w", Reason.TIMEOUT),
     ],
 )
 def test_only_a_grounded_normal_dismisses_an_alarm(outcome: Outcome) -> None:
-    """A claim that did not hold, another opinion and silence do not."""
+    """A claim that did not hold, a word without a reason, another opinion and silence do not."""
     reviewer = Reviewer(SUSPICIOUS)
     reviewer.note(alarm(), outcome)
     assert decided(reviewer, alarm(after_s=60)).purpose is Purpose.OPENING
