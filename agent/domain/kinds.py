@@ -128,7 +128,7 @@ class Kind(StrEnum):
         "silence",
         Traits(
             summary="was the last reading",
-            advice="Check the device's power, battery and network.",
+            advice="Check the device's power, battery, network and sensor.",
             sureness=None,
             hard=True,
             prompt=None,

@@ -536,7 +536,8 @@ def _same_anomaly(one: Finding, other: Finding) -> bool:
         return False
     then, now = one.grounds.move, other.grounds.move
     if then is None or now is None:
-        return one.kind is other.kind is Kind.SILENCE
+        whole = one.silent_since is not None, other.silent_since is not None  # else of some series
+        return one.kind is other.kind is Kind.SILENCE and whole[0] is whole[1]
     drift = one.kind is other.kind is Kind.DRIFT
     return then.metric == now.metric and (drift or then.way is now.way)
 

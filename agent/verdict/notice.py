@@ -11,7 +11,7 @@ from typing import Any
 from agent.detect import QuietHours, instants_of, offset_of
 from agent.domain.records import Finding, FindingEvent, FindingState, Kind, Severity, Verdict
 from agent.verdict.encode import iso
-from agent.verdict.finding import is_another
+from agent.verdict.finding import falls_silent, is_another
 from agent.verdict.incident import Change
 from agent.verdict.verdict import clean
 
@@ -104,17 +104,13 @@ def is_wanted(finding: Finding, before: Finding | None, clock: float) -> bool:
 
 
 def is_news_again(finding: Finding, before: Finding) -> bool:
-    """Return whether a limit is broken or the device is silent for the first time in a finding.
+    """Return whether a limit is broken or something falls silent for the first time in a finding.
 
-    Those who knew of another anomaly know neither of a limit that breaks later nor of a device that stops,
+    Those who knew of another anomaly know neither of a limit that breaks later nor of a silence,
     nor of one that follows after a calm (:func:`agent.verdict.finding.is_another`).
     """
     breaks = finding.limit and not before.limit
-    return (
-        breaks
-        or is_another(finding, before)
-        or (finding.silent_since is not None and before.silent_since is None)
-    )
+    return breaks or is_another(finding, before) or falls_silent(finding, before)
 
 
 def key_of(finding: Finding) -> str:
