@@ -21,6 +21,7 @@ KNOWN_READINGS = 100  # ... and so many readings: then it is missed
 AGAIN = 4  # times as many hours, for each time that it was gone and came back: it may be its nature
 MAX_GONE = 8
 IRREGULAR = 12  # hours of regularity that one without costs
+MAX_MORE = 168  # hours of regularity that count beyond those that are needed
 MISSED = 2  # hours of its device without it
 FELLOWS = 5  # readings that another series had in them at least
 SLACK = 10  # the number of readings in an hour may differ by one in so many, and by one
@@ -31,11 +32,12 @@ PRESENT, DUE, REPORTED, BACK, NEVER = range(5)  # NEVER: to a person it is usual
 class Presence:
     """How regularly one series comes, by the hours of its device."""
 
-    __slots__ = ("count", "gone", "hours", "missed", "others", "state", "total")
+    __slots__ = ("count", "doubt", "gone", "hours", "missed", "others", "state", "total")
 
     def __init__(self, total: float = 0.0) -> None:
         self.total = total  # readings at the last look
         self.count = 0  # in the last hour in which it came
+        self.doubt = 0  # hours that this one costs if it comes again: it may have ended within
         self.hours = 0  # in which it came regularly
         self.missed = 0  # hours without it since then
         self.others = 0  # readings of another series in these
@@ -45,17 +47,20 @@ class Presence:
     @property
     def regular(self) -> bool:
         """Whether it would be missed."""
-        return self.total >= KNOWN_READINGS and self.hours >= KNOWN_HOURS * AGAIN**self.gone
+        return self.total >= KNOWN_READINGS and self.hours >= self._needed
+
+    @property
+    def _needed(self) -> int:
+        return int(KNOWN_HOURS * AGAIN**self.gone)
 
     def come(self, count: int, others: Sequence[int], *, next_hour: bool) -> None:
         """Take an hour with readings; ``others`` are the counts of all series of the device, sorted."""
         if self.missed >= MISSED:
             self.gone, self.hours = min(self.gone + 1, MAX_GONE), 0
         in_step = _has_near(others, count) or (next_hour and _near(count, self.count))
-        if in_step and not self.missed:
-            self.hours += 1
-        else:
-            self.hours = max(0, self.hours - IRREGULAR)
+        hours = self.hours + in_step - self.doubt - (IRREGULAR if self.missed else 0)
+        self.hours = min(max(0, hours), self._needed + MAX_MORE)
+        self.doubt = 0 if in_step else IRREGULAR
         self.count, self.missed, self.others = count, 0, 0
         if self.state != NEVER:
             self.state = BACK if self.state == REPORTED else PRESENT
