@@ -80,7 +80,7 @@ def test_it_is_found_at_any_rate(interval_s: float) -> None:
 
 @pytest.mark.parametrize("minutes", [5.0, 20.0, 30.0, 45.0, 55.0])
 def test_it_may_fall_away_within_an_hour(minutes: float) -> None:
-    """The part of an hour in which it came is no irregular one."""
+    """The part of an hour in which it came is not irregular."""
     room = Room()
     assert room.send(30.0 + minutes / 60.0, climate("temperature", "humidity")) == []
     assert absent(room.send(4.0, climate("temperature"))) == [["humidity"]]
