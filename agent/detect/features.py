@@ -204,13 +204,12 @@ def crowd(state: State, settings: DetectSettings, tail: float) -> float:
     of their number keeps the sum as small as that of one series. A long tail needs more, and so do the
     first days, of whose events each series shows others.
     """
-    mates = state[MATES]
+    mates, days = state[MATES], (state[AT] - state[BORN_AT]) / DAY_S
+    far = settings.crowd_week if days * DAY_S < WEEK_S and is_of_use(state) else 1.0
     if mates <= 1.0:
-        return 1.0
-    days = (state[AT] - state[BORN_AT]) / DAY_S
+        return far
     first_days = settings.crowd_days / (days * days) if days > 1.0 else settings.crowd_days
-    far = 1.0 + settings.crowd * log2(mates) * (1.0 + settings.crowd_tail * tail + first_days)
-    return far * settings.crowd_week if days * DAY_S < WEEK_S and is_of_use(state) else far
+    return far * (1.0 + settings.crowd * log2(mates) * (1.0 + settings.crowd_tail * tail + first_days))
 
 
 def judged(state: State, settings: DetectSettings) -> bool:
@@ -223,16 +222,13 @@ def judged(state: State, settings: DetectSettings) -> bool:
 
 
 def is_new_use(state: State, settings: DetectSettings) -> bool:
-    """Return whether the days of a series of use are unknown: its first peak is not a fault.
-
-    A series that is alone is judged at once.
-    """
+    """Return whether the days of a series of use are unknown: its first peak is not a fault."""
     return is_of_use(state) and state[AT] - state[BORN_AT] < settings.warm_use_s
 
 
 def is_of_use(state: State) -> bool:
-    """Return whether a series, next to others, shows what is used: it comes in bursts, or counts them."""
-    return state[MATES] > 1.0 and (state[TRAIT] == USE or state[METER] == 1.0)
+    """Return whether a series shows what is used: it comes in bursts, or counts them."""
+    return state[TRAIT] == USE or state[METER] == 1.0
 
 
 def is_first_week_of_many(state: State) -> bool:

@@ -19,6 +19,7 @@ class Traits:
 
     Attributes:
         summary: predicate of the sentence about a reading, such as "temperature 98.7 degC <summary>".
+        though: what is unusual about a value that is within its usual range, None if it adds nothing.
         advice: what a person should check.
         sureness: rank among the names of one moved or restless value, which look alike at its first
             reading: a finding is renamed to a surer name only. None for a kind that is another anomaly.
@@ -28,6 +29,7 @@ class Traits:
     """
 
     summary: str
+    though: str | None
     advice: str | None
     sureness: int | None
     hard: bool
@@ -51,6 +53,7 @@ class Kind(StrEnum):
         "none",
         Traits(
             summary="is as usual",
+            though=None,
             advice=None,
             sureness=None,
             hard=False,
@@ -62,6 +65,7 @@ class Kind(StrEnum):
         "spike",
         Traits(
             summary="stands out from its neighbours",  # prose: ok
+            though="but not so far from the readings before",
             advice="Check the sensor's wiring and whether a short event explains the value.",
             sureness=0,
             hard=False,
@@ -73,6 +77,7 @@ class Kind(StrEnum):
         "level_shift",
         Traits(
             summary="is at a new level",
+            though="but not for so long",
             advice="Check what changed at that time: a set-point, a load, a moved or replaced sensor.",
             sureness=1,
             hard=False,
@@ -84,6 +89,7 @@ class Kind(StrEnum):
         "drift",
         Traits(
             summary="has drifted away",
+            though="but not for so long",
             advice="Check for slow wear, fouling, a leak or a sensor that needs calibration.",
             sureness=2,
             hard=False,
@@ -95,6 +101,7 @@ class Kind(StrEnum):
         "noise",
         Traits(
             summary="varies more than usual",
+            though="but not with such steps",
             advice="Check for a loose contact, vibration or interference near the sensor.",
             sureness=1,
             hard=False,
@@ -106,6 +113,7 @@ class Kind(StrEnum):
         "flatline",
         Traits(
             summary="has not moved for unusually long",
+            though=None,
             advice="Check whether the sensor is stuck: compare it with the real value then restart it.",
             sureness=None,
             hard=True,
@@ -117,6 +125,7 @@ class Kind(StrEnum):
         "out_of_range",
         Traits(
             summary="is outside its configured limits",
+            though=None,
             advice="Check the equipment now: a configured limit is broken.",
             sureness=None,
             hard=True,
@@ -128,6 +137,7 @@ class Kind(StrEnum):
         "silence",
         Traits(
             summary="was the last reading",
+            though=None,
             advice="Check the device's power, battery, network and sensor.",
             sureness=None,
             hard=True,
@@ -139,6 +149,7 @@ class Kind(StrEnum):
         "other",
         Traits(
             summary="is unusual",
+            though="but not like this",
             advice="Look at the cited readings and compare them with the equipment.",
             sureness=0,
             hard=False,

@@ -235,8 +235,11 @@ def _tell(lead: WindowReading, alarms: int) -> str:
     if lead.score.expected is not None:
         low, high = lead.score.expected
         words = "allowed" if lead.score.limit else "usual at this time"
-        span = _range(low, high, lead.value)
-        text += f"; {words} is {span}{unit}" if span else ""
+        span, though = _range(low, high, lead.value), lead.score.kind.traits.though
+        if span and (lead.score.limit or not low <= lead.value <= high):
+            text += f"; {words} is {span}{unit}"
+        elif span and though:
+            text += f"; {words} is {span}{unit}, {though}"
     if alarms > 1:
         text += f" ({alarms} readings)"
     return text[: MAX_SUMMARY - 1] + "."
@@ -248,20 +251,21 @@ def _number(value: float) -> str:
 
 
 def _range(low: float, high: float, value: float) -> str:
-    """Return a range in words, as exact as the value is; empty when the value is in it.
+    """Return a range in words, as exact as the value is; empty when it is a point, the value.
 
-    A limit may have one side only. The ends are rounded inwards, so that a value beyond stays beyond.
+    A limit may have one side only. The ends are rounded so that a value beyond stays beyond, and one within
+    stays within.
     """
     if not math.isfinite(low):
         return f"up to {_number(high)}"
     if not math.isfinite(high):
         return f"{_number(low)} and more"
-    if low <= value <= high:
-        return ""
     step = 10.0 ** -_decimals(value)
-    inner_low, inner_high = math.ceil(low / step) * step, math.floor(high / step) * step
-    if inner_low < inner_high:
-        low, high = inner_low, inner_high
+    first_low, last_high = math.ceil(low / step) * step, math.floor(high / step) * step
+    if low <= value <= high:
+        first_low, last_high = math.floor(low / step) * step, math.ceil(high / step) * step
+    if first_low < last_high:
+        low, high = first_low, last_high
     first, last = (_number(float(f"{end:.12g}")) for end in (low, high))
     if first != last:
         return f"{first} to {last}"

@@ -33,11 +33,11 @@ def score(detector: Detector, value: float, metric: str = "power") -> float:
 def test_sensitivity_moves_the_alarm_line() -> None:
     """A calm series alarms farther away, an eager one nearer."""
     calm, normal, eager = (
-        score(Detector(tuning=[Tuning("pv/*", sensitivity=word)]), VALUE)
+        score(Detector(tuning=[Tuning("pv/*", sensitivity=word)]), VALUE, "temperature")
         for word in ("calm", "normal", "eager")
     )
     assert calm < 1.0 < normal < eager
-    assert normal == score(Detector(), VALUE)
+    assert normal == score(Detector(), VALUE, "temperature")
 
 
 def test_an_ignored_series_alarms_by_its_limit_alone() -> None:

@@ -182,12 +182,12 @@ def test_a_counter_learns_again_when_it_is_known_for_one() -> None:
 
 def test_a_limit_in_another_unit_is_said_in_the_verdict() -> None:
     """A learnt series is not within its usual range as long as its limit cannot be checked."""
-    stream = Stream(Limit("*/power", high=3000.0, unit="W"))
-    stream.send(map(wave, range(400)), "power", "A")
-    verdict = verdict_of(stream.send([21.4], "power", "A"))
-    assert verdict["summary"] == ("The limit of power is in W, the readings are in A: it is not checked.")
+    stream = Stream(Limit("*/voltage", high=260.0, unit="V"))
+    stream.send(map(wave, range(400)), "voltage", "A")
+    verdict = verdict_of(stream.send([21.4], "voltage", "A"))
+    assert verdict["summary"] == ("The limit of voltage is in V, the readings are in A: it is not checked.")
     assert verdict["learning"] is None
-    normal = verdict_of(stream.send([21.4], "power", "A"), answered(window(Score(0.5)), Status.NORMAL))
+    normal = verdict_of(stream.send([21.4], "voltage", "A"), answered(window(Score(0.5)), Status.NORMAL))
     assert "it is not checked" in str(normal["summary"])
 
 

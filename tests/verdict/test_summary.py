@@ -28,9 +28,24 @@ def test_usual_range_is_as_exact_as_the_value(value: float, low: float, high: fl
     assert told in summary(value, low, high)
 
 
-def test_value_that_is_usual_alone_has_no_range_beside_it() -> None:
-    """A drift or noise may be known by a mean only: a range that holds the value is left out."""
-    assert "usual at this time" not in summary(20.0, 10.0, 30.0, Kind.DRIFT)
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (Kind.DRIFT, "has drifted away; usual at this time is 10 to 30.2 hPa, but not for so long."),
+        (Kind.LEVEL_SHIFT, "10 to 30.2 hPa, but not for so long."),
+        (Kind.SPIKE, "10 to 30.2 hPa, but not so far from the readings before."),
+        (Kind.NOISE, "10 to 30.2 hPa, but not with such steps."),
+        (Kind.FLATLINE, "has not moved for unusually long."),
+    ],
+)
+def test_a_value_that_is_usual_alone_tells_what_is_not(kind: Kind, told: str) -> None:
+    """A drift or noise may be known by a mean only; the range is rounded so that the value stays in it."""
+    assert summary(30.2, 10.04, 30.19 + 0.01, kind).endswith(told)
+
+
+def test_a_range_that_is_the_value_is_left_out() -> None:
+    """It has nothing to add."""
+    assert "usual" not in summary(20.0, 20.0, 20.0, Kind.DRIFT)
 
 
 def test_limit_is_told_as_configured() -> None:
