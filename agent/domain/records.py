@@ -438,6 +438,7 @@ class Finding:
     calm_s: float = 0.0  # it clears after so long a calm at the soonest; it has come back
     calm_since: float | None = None  # clock of the first of the normal windows in a row
     absent_since: float | None = None  # of the first window in a row with none of its metrics
+    calm: int = 0  # normal windows in a row of its other metrics, while some are away
 
     def state_at(self, clock: float) -> FindingState:
         """Return the state; a snooze that is over is none."""

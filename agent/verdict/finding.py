@@ -57,7 +57,7 @@ class Findings(dict[str, Finding]):
         if before is None and self._is_behind(window, limit=limit):
             return None, None
         status, absent_since = verdict.status, None
-        if status is Status.NORMAL and before is not None and not _shows(window, before):
+        if status is not Status.ANOMALY and before is not None and not _shows(window, before):
             status = Status.UNCERTAIN  # it is about other metrics
             absent_since = clock if before.absent_since is None else before.absent_since
         finding, event = advance(
@@ -77,6 +77,8 @@ class Findings(dict[str, Finding]):
             finding = replace(finding, state=FindingState.FORGOTTEN, until=None, ended=clock)
             self.put(finding)
             return finding, FindingEvent.CLEARED
+        if absent_since is not None and verdict.status is Status.NORMAL:
+            finding, event = _without_others(finding, event, window)
         if verdict.status is Status.ANOMALY:
             maintenance = self._maintained(device, clock)
             finding, event = _note(
@@ -190,13 +192,18 @@ def _shows(window: Window, finding: Finding) -> bool:
     """
     if finding.normal_streak:
         return True
-    present = {one.metric for one in window.candidates}
+    present = _present(window)
     if absent := _absent(finding):
-        return not absent.isdisjoint(present.union(window.back))
+        return not absent.isdisjoint(present)
     if len(window.candidates) >= MAX_CANDIDATES:
         return True
     metrics = {one.metric for one in finding.seen if not finding.limit or one.kind is Kind.OUT_OF_RANGE}
     return not metrics or not metrics.isdisjoint(present)
+
+
+def _present(window: Window) -> set[str]:
+    """Return the metrics of a window, as far as it names them."""
+    return {one.metric for one in window.candidates}.union(window.back)
 
 
 def _absent(finding: Finding) -> set[str]:
@@ -211,6 +218,24 @@ def _is_same(last: Finding, finding: Finding) -> bool:
     if last.kind is not finding.kind and not akin(last.kind, finding.kind):
         return False
     return bool({one.metric for one in last.seen} & {one.metric for one in finding.seen})
+
+
+def _without_others(
+    finding: Finding, event: FindingEvent | None, window: Window
+) -> tuple[Finding, FindingEvent | None]:
+    """Return a finding about absent metrics alone, once the others of it were usual for long enough.
+
+    A broken limit is over then, though a metric of its device is still away.
+    """
+    absent = _absent(finding)
+    rest = {one.metric for one in finding.seen if one.kind is not Kind.SILENCE}
+    if not absent or not rest or (not finding.calm and rest.isdisjoint(_present(window))):
+        return finding, event
+    if finding.calm + 1 < CLEAR_AFTER:
+        return replace(finding, calm=finding.calm + 1), event
+    seen = tuple(one for one in finding.seen if one.kind is Kind.SILENCE)
+    alone = replace(finding, kind=Kind.SILENCE, severity=Severity.WARNING, limit=False, seen=seen, calm=0)
+    return replace(alone, score=1.0), FindingEvent.UPDATED
 
 
 def falls_silent(finding: Finding, before: Finding) -> bool:
@@ -324,6 +349,7 @@ def advance(
             severity=max(severity, finding.severity, key=RANK.__getitem__),
             normal_streak=0,
             calm_since=None,
+            calm=0,
             verdicts=finding.verdicts + 1,
         ),
         event,

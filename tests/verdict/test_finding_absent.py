@@ -191,3 +191,23 @@ def test_a_device_that_is_silent_is_not_forgotten() -> None:
     assert finding is not None
     assert finding.state is FindingState.OPEN
     assert "d1" in site.findings
+
+
+def test_a_limit_that_is_kept_again_is_over_while_a_metric_is_away() -> None:
+    """Its alert ends; the finding goes on without a notice, about the metric alone."""
+    site = Site()
+    site.fall_away(0.0, "humidity", since=-2 * HOUR)
+    broken = {"temperature": Score(3.5, Kind.OUT_OF_RANGE, (19.0, 21.0), limit=True)}
+    for minute in range(1, 4):
+        finding = site.send(minute * MINUTE, broken)
+        assert finding is not None
+        assert finding.alarm is Kind.OUT_OF_RANGE
+    notices = list(site.notices)
+    for minute in range(4, 9):
+        finding = site.send(minute * MINUTE, USUAL)
+    assert finding is not None
+    assert (finding.alarm, finding.severity, finding.limit) == (Kind.SILENCE, Severity.WARNING, False)
+    assert [one.metric for one in finding.seen] == ["humidity"]
+    assert site.notices == notices
+    site.send(10 * MINUTE, broken)
+    assert len(site.notices) == len(notices) + 1
