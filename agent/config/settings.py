@@ -80,7 +80,7 @@ def of_link(config: Config) -> LinkSettings:
         version=__version__,
         password=password_reader(mqtt.password_file),
     )
-    return replace(found, fenced=config.partition is not None)
+    return replace(found, fenced=config.partition is not None, commit_s=config.journal.commit_ms / 1000)
 
 
 def of_pipeline(config: Config, *, endpoint: bool) -> PipelineSettings:

@@ -41,6 +41,9 @@ SELDOM = 4.0  # times all the time awake before: so long a pause is in the natur
 TAIL = 2.0  # times the longest pause of late without an hour
 FADE_S = 28 * DAY  # and it counts less from day to day
 OFTEN_S = 3 * DAY  # so does one that filled its days within this time
+BLIP_S = HOUR  # outages up to this long come again, if two came within BLIPS_S
+BLIPS_S = 14 * DAY
+RARE = 4  # periods for each pause: fewer than MANY that are spread out more have no hour
 
 Offset = Callable[[float], float]  # of the site's zone to UTC at a time, seconds
 
@@ -88,6 +91,18 @@ class Pause(NamedTuple):
         return self.end - self.begin
 
 
+class Moved(NamedTuple):
+    """A pause, moved by whole periods."""
+
+    begin: float
+    end: float
+    came: float  # when it began
+
+    @property
+    def length(self) -> float:
+        return self.end - self.begin
+
+
 class Usual(NamedTuple):
     """A pause that came at least twice."""
 
@@ -111,7 +126,7 @@ class Pauses:
     ``interval_s`` is the device's usual interval at its last pause; it blurs begin and end.
     """
 
-    __slots__ = ("_last", "_open", "days", "ended", "interval_s", "tail_at", "tail_s", "weeks")
+    __slots__ = ("_blip_s", "_last", "_open", "days", "ended", "interval_s", "tail_at", "tail_s", "weeks")
 
     def __init__(
         self,
@@ -128,6 +143,7 @@ class Pauses:
         self.ended = ended  # the end of the newest one
         self._last = (inf, inf)  # a begin, and until when a silence since then is usual
         self._open = (inf, inf)  # no pause that is kept is near from here to there
+        self._blip_s = self._second_blip()
 
     def until(self, begin: float, offset: Offset | None) -> float:
         """Return until when a silence since ``begin`` is usual; ``begin`` itself if it is not."""
@@ -176,6 +192,7 @@ class Pauses:
         self._last = self._open = (inf, inf)
         hourless = pause.length > MAX_PAUSE_S or self._keep(pause, interval_s, offset)
         self.ended = pause.end
+        self._blip_s = self._second_blip()
         if pause.length > SELDOM * awake_s or self._restless(pause.end):
             if hourless and pause.length > self.tail_s * _faded(pause.end - self.tail_at):
                 self.tail_s, self.tail_at = pause.length, pause.end
@@ -204,20 +221,30 @@ class Pauses:
         """
         if self.tail_s and not on_events and clock - self.ended > self.tail_s:
             self.tail_s = 0.0
-        return TAIL * self.tail_s * _faded(clock - self.tail_at)
+        blip_s = self._blip_s if clock - self.ended < BLIPS_S else 0.0
+        return TAIL * max(self.tail_s * _faded(clock - self.tail_at), blip_s)
 
     def _restless(self, clock: float) -> bool:
         """Return whether the device pauses at any hour: often, or for most of the time."""
         if len(self.days) == 2 * MAX_DAYS and clock - self.days[0] < OFTEN_S:
             return True
-        every = self._every()
-        strays = [
-            one
-            for one in _pairs(self.weeks)
-            if clock - one.end < STRAY_S and not any(_alike(one, other) for other in every)
-        ]
+        strays = self._strays(clock - STRAY_S)
         paused = sum(one.length for one in strays)
         return len(strays) >= STRAYS and 2 * paused > clock - strays[0].begin
+
+    def _second_blip(self) -> float:
+        """Return the length of the second longest of the short outages of late, 0 when there was but one."""
+        blips = sorted(one.length for one in self._strays(self.ended - BLIPS_S) if one.length <= BLIP_S)
+        return blips[-TWICE] if len(blips) >= TWICE else 0.0
+
+    def _strays(self, since: float) -> list[Pause]:
+        """Return the pauses that ended after a time and resemble no other one."""
+        every = self._every()
+        return [
+            one
+            for one in _pairs(self.weeks)
+            if one.end > since and not any(_alike(one, other) for other in every)
+        ]
 
     def _every(self) -> set[Pause]:
         return {*_pairs(self.days), *_pairs(self.weeks)}
@@ -235,7 +262,7 @@ class Pauses:
 
 def _near(
     kept: "Times", period: float, begin: float, interval_s: float, offset: Offset | None
-) -> list[Pause]:
+) -> list[Moved]:
     """Return the pauses, moved by whole periods, within which or close to which a silence began."""
     found = []
     for one in _pairs(kept):
@@ -249,7 +276,7 @@ def _near(
                 if local is not None and local.end - by + summer > moved.end:
                     moved = Pause(local.begin, local.end - by + summer)
         if moved is not None and begin < moved.end + reach:
-            found.append(moved)
+            found.append(Moved(*moved, one.begin))
     return found
 
 
@@ -260,13 +287,13 @@ def _moved(pause: Pause, period: float, until: float, by: float) -> Pause | None
     return Pause(pause.begin + move, pause.end + move) if times >= 1 else None
 
 
-def _together(near: list[Pause], begin: float, interval_s: float) -> list[Pause]:
+def _together(near: list[Moved], begin: float, interval_s: float) -> list[Moved]:
     """Return the pauses within which a silence began, and those that begin soon after, one after the other.
 
     Later ones have another cause: a device may rest at noon and be off at night.
     """
     within = begin + MARGIN_S + interval_s
-    found: list[Pause] = []
+    found: list[Moved] = []
     for one in sorted(one for one in near if one.end > begin):
         if one.begin > within and found and one.begin - max(found[-1].begin, begin) > CHAIN_S:
             break
@@ -274,9 +301,11 @@ def _together(near: list[Pause], begin: float, interval_s: float) -> list[Pause]
     return found if len(found) >= TWICE else [one for one in near if one.begin <= within]
 
 
-def _end(near: list[Pause], period: float, begin: float, interval_s: float) -> float:
+def _end(near: list[Moved], period: float, begin: float, interval_s: float) -> float:
     """Return until when a silence is usual by the pauses near to it; ``begin`` if it is not."""
-    near = _together(near, begin, interval_s)
+    near = sorted(_together(near, begin, interval_s), key=lambda one: one.came)
+    while near and len(near) < MANY and begin - near[0].came > RARE * period * len(near):
+        del near[0]
     count = len(near)
     if count < TWICE:
         return begin

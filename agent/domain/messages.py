@@ -30,6 +30,7 @@ class Arrival:
     properties: tuple[tuple[str, str], ...] = ()  # MQTT 5 user properties, in order
     identifiers: tuple[int, ...] = ()  # MQTT 5: of the subscriptions that this copy was sent for
     reply: Reply | None = None  # MQTT 5: where the sender awaits an answer
+    waited_s: float = 0.0  # before ``mono`` in the socket, at most
 
 
 #: Reason of a receipt: a message of a device family that holds no value by intent, such as a join.

@@ -235,8 +235,11 @@ class Inbox:
         return bool(self._jobs) or (self._intake and bool(self._items))
 
     def _left_s(self, wait_s: float) -> float:
-        """Return the rest of the interval, which began when the oldest message arrived."""
-        began = self._items[0].mono if self._intake and self._items else math.inf
+        """Return the rest of the interval, which began when the oldest message can have come."""
+        began = math.inf
+        if self._intake and self._items:
+            oldest = self._items[0]
+            began = oldest.mono - oldest.waited_s if isinstance(oldest, Arrival) else oldest.mono
         return max(0.0, min(wait_s, began + wait_s - monotonic()))
 
     def _due(self, max_items: int, max_jobs: int) -> bool:

@@ -82,7 +82,7 @@ class Link:
         self._store_by = math.inf
         self._connection: Connection | None = None
         self._up = self._hungry = False  # the connection was accepted; there is more to read
-        self._pace = ReadPace()
+        self._pace = ReadPace(settings.commit_s)
         self._resting = False  # commands wait for the end of it
         self._dial_at = mono()
         self._room_at = math.inf
@@ -108,7 +108,7 @@ class Link:
 
     def ack(self, acks: Sequence[tuple[int, int]]) -> None:
         """Acknowledge (generation, packet id) pairs, in arrival order; the broker waits for them."""
-        self._post(lambda: self._receiver.ack(acks), urgent=True)
+        self._post(lambda: self._acknowledge(acks), urgent=True)
 
     def connection_stored(self, generation: int) -> None:
         """Note that the attempt ``generation`` is on disk; only then is CONNECT written."""
@@ -199,11 +199,11 @@ class Link:
         now, connection = self._mono(), self._connection
         paused = self._receiver.pauses(now) and connection is not None and not connection.doubted
         rest_s = self._pace.rest_s(now)
-        if rest_s and not (self._hungry or self._publisher.waits):
+        resting = rest_s > 0 and not (self._hungry or self._publisher.waits)
+        if resting:
             self._resting = True
             selector.rest(rest_s)
-            self._resting = False
-            readable = True  # without asking
+            self._resting = readable = False
         else:
             selector.watch(None if connection is None else connection.wire, read=not paused)
             readable = selector.sleep(SHORT_TURN_S if paused else self._spare_s())
@@ -211,6 +211,8 @@ class Link:
         failpoint("net_turn")
         for _ in range(len(self._commands)):  # those that come meanwhile have the next turn
             self._commands.popleft()()
+        if resting:
+            readable = not self._pace.rest_s(now)  # without asking
         connection = self._connection
         if connection is not None:
             try:
@@ -221,11 +223,9 @@ class Link:
 
     def _work(self, connection: Connection, now: float, *, readable: bool) -> None:
         if readable:
-            size = connection.read()
-            self._receiver.hand_over()
-            self._hungry = size >= CHUNK
-            if size:
-                self._pace.note(now, more=self._hungry)
+            self._receiver.waited_s = self._pace.waited_s(now)
+            self._hungry = connection.read() >= CHUNK
+            self._pace.note(now, messages=self._receiver.hand_over(), more=self._hungry)
         if self._connection is not connection:
             return
         if self._receiver.stalled and not self.state.stalled:
@@ -235,6 +235,10 @@ class Link:
         self._publisher.pump()
         self._subscriber.retry(now)
         connection.write()
+
+    def _acknowledge(self, acks: Sequence[tuple[int, int]]) -> None:
+        self._receiver.ack(acks)
+        self._pace.acknowledged()
 
     def _spare_s(self) -> float:
         """Return how long the thread may sleep."""

@@ -47,6 +47,7 @@ class Receiver:
         self._mono = mono
         self._connection: Connection | None = None
         self._taken: list[Arrival] = []  # since the last hand-over
+        self.waited_s = 0.0  # of the messages that are read now, at most
         self._owed: LinkDown | None = None  # not yet accepted by the journal
         self._next = first_generation
         self.attempted = 0  # the generation of the last attempt to connect
@@ -143,15 +144,17 @@ class Receiver:
                 properties,
                 identifiers,
                 reply,
+                self.waited_s,
             )
         )
 
-    def hand_over(self) -> None:
-        """Offer the messages of a read at once; drop those without room."""
+    def hand_over(self) -> int:
+        """Offer the messages of a read at once; drop those without room. Return how many there were."""
         taken, self._taken = self._taken, []
         if taken and (refused := len(taken) - self._offer(taken)):
             self._stats.dropped["intake_full"] += refused
             self._refuse()
+        return len(taken)
 
     def ack(self, acks: Iterable[tuple[int, int]]) -> None:
         """Send the acks of this generation, in the order given; drop the others."""

@@ -1,5 +1,6 @@
 """Selector of the net thread: one broker socket, its pace, a wake-up."""
 
+import math
 import select
 import selectors
 import socket
@@ -9,26 +10,47 @@ from typing import Self
 
 from agent.mqtt.wire import Wire
 
-GAP_S = 0.01  # between two reads while messages keep coming
+LONG_REST_S = 0.05  # at most, while messages keep coming
+LEAD_S = 0.006  # from the last read before a commit to the commit
+SHORT_REST_S = 0.01  # where messages come faster than
+FAST_PER_S = 2000  # in a long rest of these the broker's window of unacknowledged messages might fill
 
 
 class ReadPace:
     """When the socket is read: at once after a pause, otherwise at intervals, for all that came meanwhile.
 
-    A wake-up costs as much as the rest of a message, and takes the GIL from the other threads.
+    A wake-up costs more than the messages that it is for, and takes the GIL from the other threads. The
+    journal commits ``commit_s`` after the begin of the rest in which its oldest message came, so a whole
+    number of rests leads to a read just before the commit, and no message waits longer.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, commit_s: float) -> None:
+        lead_s = min(LEAD_S, commit_s / 2)
+        self._long_s = (commit_s - lead_s) / math.ceil((commit_s - lead_s) / LONG_REST_S)
+        self._read_at = 0.0
         self._free_at = 0.0  # from then on the socket may be read
+        self._fast = False
 
     def rest_s(self, now: float) -> float:
         """Return how long the socket is left alone."""
         return max(0.0, self._free_at - now)
 
-    def note(self, now: float, *, more: bool) -> None:
-        """Note a read. No interval follows when there is ``more`` to read or nothing had come for a while."""
-        busy = now - self._free_at < GAP_S / 2
-        self._free_at = now + GAP_S if busy and not more else now
+    def waited_s(self, now: float) -> float:
+        """Return how long what is read now may have waited."""
+        return now - self._read_at if self._free_at > self._read_at else 0.0
+
+    def note(self, now: float, *, messages: int, more: bool) -> None:
+        """Note a read. No rest follows when there is ``more`` to read or nothing had come for a while."""
+        busy = messages > 0 and now - self._free_at < self._long_s / 2
+        self._fast = messages > FAST_PER_S * (now - self._read_at)
+        rest_s = min(self._long_s, SHORT_REST_S) if self._fast else self._long_s
+        self._read_at = now
+        self._free_at = now + rest_s if busy and not more else now
+
+    def acknowledged(self) -> None:
+        """End a short rest: the broker has room for further messages."""
+        if self._fast:
+            self._free_at = self._read_at
 
 
 class WireSelector:

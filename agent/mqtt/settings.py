@@ -133,6 +133,7 @@ class LinkSettings:
     session_expiry_s: int = WEEK_S  # 0: the session ends with the connection
     fenced: bool = False  # the outbox waits on each connection until it is let out
     will: bool = True  # whether the broker publishes `offline` when the connection breaks
+    commit_s: float = 0.1  # from the arrival of a message to its acknowledgement, at most
     receive_maximum: int = 500
     max_packet_size: int = MIB
     max_in_flight: int = 20

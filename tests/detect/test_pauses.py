@@ -115,6 +115,48 @@ def test_a_long_outage_by_day_excuses_no_other_hour() -> None:
     assert told - death <= 360.0
 
 
+def test_two_outages_of_the_same_hour_a_week_apart_excuse_none() -> None:
+    """Both were at noon by chance. Two days in a row would be usual; the day after the second stays so."""
+
+    def told_after(*days: int) -> float:
+        def awake(at: float) -> bool:
+            return not any(10 < (at - MONDAY) / HOUR - day * 24 < 17 for day in days)
+
+        site = Site()
+        last = days[-1] + 5.5
+        assert len(site.live(reports(60.0, awake, last))) == 2
+        (told,) = site.live([], until=MONDAY + (last + 1) * DAY)
+        return (told - MONDAY - last * DAY) / HOUR
+
+    assert told_after(10, 16) < 0.1
+    assert told_after(10, 12) > 4.0
+
+
+@pytest.mark.parametrize("minutes", [8, 20, 55])
+def test_short_outages_are_reported_twice(minutes: int) -> None:
+    """A link that fails at any hour, every other day. Its death is reported after twice as long.
+
+    So it is by a detector that was saved; and as before once two weeks have passed without an outage.
+    """
+    odd = (3.1, 11.7, 20.3, 6.2, 15.4, 1.9, 17.8, 9.0, 22.6, 13.2)
+
+    def awake(at: float) -> bool:
+        day, now = divmod((at - MONDAY) / HOUR, 24)
+        return day % 2 < 1 or not 0 < now - odd[int(day // 2) % len(odd)] < minutes / 60
+
+    site = Site()
+    assert len(site.live(reports(60.0, awake, 20.5))) == 2
+    restored = Site(Detector(), MONDAY + 20.5 * DAY)
+    restored.detector.load(site.detector.dump())
+    (told,) = site.live([], until=MONDAY + 22 * DAY)
+    assert restored.live([], until=MONDAY + 22 * DAY) == [told]
+    assert minutes * 60 < told - (MONDAY + 20.5 * DAY) <= (2 * minutes + 3) * 60
+    later = reports(60.0, lambda _: True, 15, MONDAY + 22 * DAY)
+    site.live(later)
+    (told,) = site.live([], until=MONDAY + 38 * DAY)
+    assert told - (MONDAY + 37 * DAY) <= 360.0
+
+
 def test_death_in_a_usual_pause_is_told_after_it() -> None:
     """The morning on which nothing comes is reported within an hour and a half."""
     site = Site()

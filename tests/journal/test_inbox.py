@@ -130,6 +130,13 @@ def test_the_interval_begins_with_the_oldest_message() -> None:
     assert len(take(inbox, wait_s=60.0).items) == 2
 
 
+def test_the_interval_begins_with_the_rest_of_the_socket() -> None:
+    """A message may have waited there since then."""
+    inbox = Inbox(max_bytes=1 << 20)
+    inbox.offer([arrival(1, mono=monotonic(), waited_s=60.0), arrival(2, mono=monotonic())])
+    assert len(take(inbox, wait_s=60.0).items) == 2
+
+
 def test_a_closed_inbox_takes_nothing() -> None:
     """Jobs that nobody will run are handed back."""
     inbox = Inbox(max_bytes=1 << 20)

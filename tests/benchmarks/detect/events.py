@@ -245,6 +245,35 @@ def switched(every_s: float, most: int, share: float, hours: tuple[float, float]
     return life
 
 
+def heartbeat(changes: Life, every_s: float) -> Life:
+    """Return a contact that sends its changes, and its state when nothing has changed for so long."""
+
+    def life(dice: Dice, until: float) -> Times:
+        due = MONDAY
+        for at, _ in changes(dice, until):
+            while due < at:
+                yield due, due
+                due += every_s
+            yield at, at
+            due = at + every_s
+        while due < until:
+            yield due, due
+            due += every_s
+
+    return life
+
+
+def failing_link(dice: Dice, until: float) -> Times:
+    """Yield a sensor that sends each minute, and cannot for minutes at any hour of every third day."""
+    at, fails = MONDAY, MONDAY + 3 * DAY_S * dice.random()
+    while at < until:
+        yield at, at
+        at += 60.0 * dice.uniform(0.98, 1.02)
+        if at >= fails:
+            at += dice.uniform(7.0, 25.0) * 60.0
+            fails = at + DAY_S * dice.uniform(1.5, 4.5)
+
+
 def two_rates(dice: Dice, until: float) -> Times:
     """Yield a printer: each minute, and each 5 s while it prints."""
     at, done, begins = MONDAY, 0.0, MONDAY + 9.0 * HOUR_S
@@ -271,6 +300,11 @@ EVENTFUL = {
         Eventful("television", switched(10.0, 2, 0.7, (0.5, 4.0), 0.9)),
         Eventful("laptop", switched(60.0, 2, 0.8, (2.0, 8.0), 0.2)),
         Eventful("band saw", switched(30.0, 2, 0.15, (0.3, 2.0), 0.5)),
+        Eventful("wallbox", switched(30.0, 1, 0.5, (2.0, 7.0), 0.4)),
+        Eventful("sauna", switched(60.0, 1, 0.25, (1.5, 3.0), 0.5)),
+        Eventful("car", switched(10.0, 2, 0.85, (0.2, 1.2), 0.5)),
+        Eventful("contact with an hourly heartbeat", heartbeat(at_random(between(7, 22, 1.5, 0.02)), HOUR_S)),
+        Eventful("link that fails for minutes", failing_link),
         # Written before the rules for such devices, and not looked at since.
         Eventful("door of a holiday flat", holiday_flat, tuned=False),
         Eventful("button", at_random(between(7, 23, 0.35, 0.02)), tuned=False),
