@@ -4,7 +4,7 @@ from agent.detect.codec import DetectStateError, dump_rhythm, load_rhythm
 from agent.detect.detector import Detector, DetectStats, UnitChange
 from agent.detect.expect import LEARNT, Expect, QuietHours
 from agent.detect.limits import Limit, LimitUse
-from agent.detect.pauses import offset_of
+from agent.detect.pauses import instants_of, offset_of
 from agent.detect.rhythm import Rhythm, Watch
 from agent.detect.settings import SENSITIVITY, DetectSettings
 from agent.detect.tuning import Tuning, TuningUse
@@ -26,6 +26,7 @@ __all__ = [
     "UnitChange",
     "Watch",
     "dump_rhythm",
+    "instants_of",
     "load_rhythm",
     "offset_of",
 ]

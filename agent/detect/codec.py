@@ -34,7 +34,8 @@ PART = 20  # names or rhythms in one piece of the head
 
 Row = tuple[str, str, str | None, int, State]
 Levels = tuple[str, str, int, list[Any]]  # device, metric, hour that was noted last, hourly changes
-Parts = tuple[int, "Heard", list[Row], list[Odd], dict[str, Any], list[Levels]]
+Present = tuple[str, str, int, list[Any]]  # device, metric, hour of the last look, its presence
+Parts = tuple[int, "Heard", list[Row], list[Odd], dict[str, Any], list[Levels], list[Present]]
 
 
 class Heard(NamedTuple):
@@ -57,6 +58,7 @@ def encode(
     odd: Iterable[Odd] = (),
     allowed: Mapping[str, Any] | None = None,
     hours: Iterable[Levels] = (),
+    present: Iterable[Present] = (),
 ) -> Iterator[bytes]:
     """Yield the state in small pieces, empty ones while the head is made; floats are exact.
 
@@ -75,6 +77,10 @@ def encode(
         yield b""
     head.append('],"hours":[')
     for part in _parts(map(_json, hours)):
+        head.append(part)
+        yield b""
+    head.append('],"present":[')
+    for part in _parts(map(_json, present)):
         head.append(part)
         yield b""
     head.append('],"series":[')
@@ -184,7 +190,8 @@ def _decode(blob: bytes) -> Parts:
         )
         for device, metric, was, pending, said, *word in head.get("units", ())  # older states end before
     ]
-    return head["count"], heard, rows, odd, head.get("allowed", {}), head.get("hours", [])
+    allowed, hours, present = head.get("allowed", {}), head.get("hours", []), head.get("present", [])
+    return head["count"], heard, rows, odd, allowed, hours, present
 
 
 def _little(state: State) -> bytes:

@@ -10,7 +10,7 @@ from itertools import islice
 from math import inf
 from operator import attrgetter, itemgetter
 
-from agent.detect import calm, codec, company, nature
+from agent.detect import calm, codec, company, nature, presence
 from agent.detect.allowed import Allowed
 from agent.detect.features import MANY_KINDS, is_new_use
 from agent.detect.limits import Bounds, Limit, LimitUse, choose, find_use
@@ -88,7 +88,8 @@ class Detector:
         self._zone = zone
         self._watch = Watch(self._settings, None if zone is None else partial(offset_of, zone))
         self._allowed = Allowed()
-        self._noted: dict[str, int] = {}  # by device: the hour whose levels were noted last
+        self._noted: dict[str, int] = {}  # by device: the hour of the last look at its series
+        self._absent: dict[str, float] = {}  # device with series that fell away -> clock of the look
         self._count = 0  # readings ever
         self._next: list[_Rank] = []  # what gives way next, as it was ranked
         self.stats = DetectStats()
@@ -192,14 +193,17 @@ class Detector:
             return reading, replace(score, progress=FIRST_CHANGE)
         return reading, score
 
-    def note_hour(self, device: str, at: float) -> None:
-        """Note the levels of a device's series once an hour; call it with each message that was judged."""
-        hour = int(at // 3600.0)
-        if hour <= self._noted.get(device, 0):
+    def note_hour(self, device: str, at: float, clock: float) -> None:
+        """Note levels and presence of a device's series once an hour; call it with each judged message."""
+        hour, last = int(at // 3600.0), self._noted.get(device, 0)
+        if hour <= last:
             return
         self._noted[device] = hour
-        for series in self._series.get(device, {}).values():
+        metrics = self._series.get(device, {}).values()
+        for series in metrics:
             series.note_hour(hour)
+        if presence.look(metrics, next_hour=hour == last + 1):
+            self._absent.setdefault(device, clock)
 
     def _meet(self, reading: Reading) -> Series:
         """Begin a series, and make room for it."""
@@ -297,10 +301,17 @@ class Detector:
 
     def next_due(self, until: float = inf) -> float | None:
         """Return the clock of the earliest possible silence, or None; any later one if after ``until``."""
-        return self._watch.next_due(until)
+        due = self._watch.next_due(until)
+        if self._absent:
+            first = min(self._absent.values())
+            due = first if due is None else min(due, first)
+        return due
 
     def tick(self, clock: float) -> list[Silence]:
-        """Return the devices that have been silent too long at ``clock``, each once until it speaks again."""
+        """Return the devices that have been silent too long at ``clock``, each once until it speaks again.
+
+        Series that have fallen away are silences too, once until they are back.
+        """
         found = []
         for device, rhythm in self._watch.tick(clock):
             until = self._allowed.silent_until(device, rhythm.clock)
@@ -308,7 +319,20 @@ class Detector:
                 self._watch.postpone(device, until)
             else:
                 found.append(self._silence(device, rhythm, clock))
+        for device in [one for one, due in self._absent.items() if due <= clock]:
+            del self._absent[device]
+            found += self._absence(device, clock)
         return found
+
+    def _absence(self, device: str, clock: float) -> list[Silence]:
+        """Return the silence of the series of a device that fell away."""
+        absent = tuple(presence.take_due(self._series.get(device, {}).values()))
+        if not absent or device not in self._watch.rhythms:
+            return []
+        rhythm = self._watch.rhythms[device]
+        first = min(absent, key=attrgetter("at"))
+        silence = self._silence(device, rhythm, clock)
+        return [replace(silence, last_at=first.at, silent_s=max(0.0, rhythm.at - first.at), absent=absent)]
 
     def device_state(self, device: str, online: bool, clock: float) -> Silence | None:  # noqa: FBT001
         """Take availability that a device reports: offline is a silence at once, online restarts its clock.
@@ -338,6 +362,10 @@ class Detector:
         if self._allowed.silent_until(device, rhythm.clock) > clock:
             return None
         return replace(self._silence(device, rhythm, clock), lacking=True)
+
+    def absent(self, device: str) -> list[str]:
+        """Return the metrics of a device that have fallen away, or came back within the last hours."""
+        return presence.absent(self._series.get(device, {}).values())
 
     def seniority(self, device: str) -> int | None:
         """Return how many devices were met before a tracked one, None for another."""
@@ -397,9 +425,11 @@ class Detector:
     # ------------------------------------------------------------------------------------ people
 
     def allow(self, device: str, seen: Seen) -> None:
-        """Take cited values of a series as usual from now on."""
+        """Take cited values of a series, or that it falls away, as usual from now on."""
         series = self._series.get(device, {}).get(seen.metric)
-        if series is not None:
+        if series is not None and seen.kind is Kind.SILENCE:
+            presence.allow(series)
+        elif series is not None:
             self._allowed.allow(device, series.unit, seen)
             series.frame = None
 
@@ -421,6 +451,7 @@ class Detector:
         """Drop all that is known of a device."""
         self.stats.series -= len(self._series.pop(device, {}))
         self._watch.rhythms.pop(device, None)
+        self._absent.pop(device, None)
         self._allowed.forget(device)
         self._noted.pop(device, None)
 
@@ -569,7 +600,9 @@ class Detector:
         """Yield what :meth:`dump` returns, in small pieces, some of them empty; take no reading meanwhile."""
         watch = self._watch
         heard = codec.Heard(watch.up_since, watch.down_since, tuple(watch.down), watch.rhythms)
-        return codec.encode(self._count, heard, self._rows, self._odd(), self._allowed.dump(), self._hourly())
+        return codec.encode(
+            self._count, heard, self._rows, self._odd(), self._allowed.dump(), self._hourly(), self._present()
+        )
 
     def _rows(self) -> Iterator[codec.Row]:
         for device, metrics in self._series.items():
@@ -590,13 +623,20 @@ class Detector:
                 if series.hourly is not None:
                     yield device, metric, self._noted[device], series.hourly.dump()
 
+    def _present(self) -> Iterator[codec.Present]:
+        """Yield how regularly the series come."""
+        for device, metrics in self._series.items():
+            for metric, series in metrics.items():
+                if series.presence is not None:
+                    yield device, metric, self._noted[device], series.presence.dump()
+
     def load(self, blob: bytes) -> None:
         """Take back what :meth:`dump` gave.
 
         Raises:
             DetectStateError: it is of another version or damaged; nothing is changed then.
         """
-        count, heard, rows, odd, allowed, hourly = codec.decode(blob)
+        count, heard, rows, odd, allowed, hourly, present = codec.decode(blob)
         self._count = count
         self._allowed.load(allowed)
         self._watch.rebuild(*heard)
@@ -615,6 +655,15 @@ class Detector:
         for device, metric, noted, changes in hourly:
             self._noted[device] = noted
             self._series[device][metric].hourly = company.load(changes)
+        for device, metric, noted, values in present:
+            self._noted[device] = noted
+            self._series[device][metric].presence = presence.Presence.load(values)
+        rhythms = self._watch.rhythms
+        self._absent = {
+            device: rhythms[device].clock
+            for device, metrics in self._series.items()
+            if device in rhythms and presence.is_due(metrics.values())
+        }
         self.stats.series = len(rows)
         for device in self._series:
             self._regard(device)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Self
 
-from agent.detect.pauses import DAY, Offset
+from agent.detect.pauses import DAY, Offset, instants_of
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 FIRST_DAY = 3  # of the week that 1970-01-01, a Thursday, was
@@ -49,14 +49,21 @@ class QuietHours:
         hours = "-".join(f"{s // 3600:02.0f}:{s % 3600 // 60:02.0f}" for s in (self.begin_s, end_s))
         return hours if len(days) == len(WEEKDAYS) else f"{', '.join(days)} {hours}"
 
-    def end_of(self, local: float) -> float | None:
-        """Return when the hours that hold at a local time end; None when they do not hold."""
-        today = local // DAY
+    def until(self, clock: float, offset: Offset | None) -> float:
+        """Return when the hours that hold at a time end, the time itself when they do not hold.
+
+        Once begun they last until their end: an hour that the clock on the wall shows twice does not break
+        them.
+        """
+        today = (clock + (offset(clock) if offset else 0.0)) // DAY
         for day in (today, today - 1.0):
-            begin, end = day * DAY + self.begin_s, day * DAY + self.end_s
-            if begin <= local < end and int(day + FIRST_DAY) % 7 in self.days:
+            if int(day + FIRST_DAY) % 7 not in self.days:
+                continue
+            begin, _ = instants_of(day * DAY + self.begin_s, offset)
+            _, end = instants_of(day * DAY + self.end_s, offset)
+            if begin <= clock < end:
                 return end
-        return None
+        return clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,16 +88,13 @@ class Expect:
         return due
 
     def _quiet_until(self, clock: float, offset: Offset | None) -> float:
-        local = clock + (offset(clock) if offset else 0.0)
-        until = local
+        until = clock
         for _ in range(MAX_CHAINED):
-            ends = [end for hours in self.quiet if (end := hours.end_of(until)) is not None]
-            if not ends:
+            end = max((hours.until(until, offset) for hours in self.quiet), default=until)
+            if end == until:
                 break
-            until = max(ends)
-        if until == local:
-            return clock
-        return until - (offset(until - (local - clock)) if offset else 0.0)
+            until = end
+        return until
 
 
 #: Nothing is configured: the device's own rhythm holds.

@@ -48,18 +48,36 @@ RARE = 4  # periods for each pause: fewer than MANY that are spread out more hav
 Offset = Callable[[float], float]  # of the site's zone to UTC at a time, seconds
 
 
-def offset_of(zone: tzinfo, clock: float) -> float:
-    """Return the offset of a zone to UTC at a time, 0 where the calendar ends."""
+def offset_of(zone: tzinfo | None, clock: float) -> float:
+    """Return the offset of a zone, None is the machine's, to UTC at a time; 0 where the calendar ends."""
     return _offset_of(zone, clock // QUARTER_S)
 
 
 @lru_cache(maxsize=4096)
-def _offset_of(zone: tzinfo, quarter: float) -> float:
+def _offset_of(zone: tzinfo | None, quarter: float) -> float:
     try:
-        offset = datetime.fromtimestamp(quarter * QUARTER_S, zone).utcoffset()
+        offset = datetime.fromtimestamp(quarter * QUARTER_S, UTC).astimezone(zone).utcoffset()
     except (ValueError, OverflowError, OSError):
         return 0.0
     return 0.0 if offset is None else offset.total_seconds()
+
+
+def instants_of(local: float, offset: Offset | None) -> tuple[float, float]:
+    """Return when the clock on the wall first and last shows a time: twice where an hour is repeated.
+
+    A time that is left out is shown, as it were, at the moment of the change.
+    """
+    if offset is None:
+        return local, local
+    before, after = offset(local - DAY), offset(local + DAY)
+    first, last = local - before, local - after
+    shown = [one for one, off in ((first, before), (last, after)) if offset(one) == off]
+    if shown:
+        return shown[0], shown[-1]
+    change = -(-last // QUARTER_S) * QUARTER_S
+    while change < first and offset(change) != after:
+        change += QUARTER_S
+    return change, change
 
 
 class Pause(NamedTuple):

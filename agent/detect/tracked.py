@@ -37,6 +37,7 @@ from agent.domain.units import SAME, Conversion, conversion
 
 if TYPE_CHECKING:
     from agent.detect.calm import Frame
+    from agent.detect.presence import Presence
 
 STEPS = 4.0  # a first reading with a unit fits the last one without if it is so many of the recent steps away
 CLOSE = 0.02  # or so much of the value
@@ -62,6 +63,7 @@ class Series:
         "metric",
         "odd",
         "pending",
+        "presence",
         "said",
         "seen",
         "sensitivity",
@@ -85,6 +87,7 @@ class Series:
         self.frame: Frame | None = None  # of the short way, None while each reading needs the long one
         self.odd = False  # whether the last reading was one of these
         self.hourly: Hourly | None = None  # since the hours of the day are known
+        self.presence: Presence | None = None  # since the first full hour
         self.diagnostic = look_up(metric).kind is not MetricClass.READING
         self.alarm = is_alarm(metric)
         self.hold(limit)

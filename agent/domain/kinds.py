@@ -138,7 +138,7 @@ class Kind(StrEnum):
         Traits(
             summary="was the last reading",
             though=None,
-            advice="Check the device's power, battery and network.",
+            advice="Check the device's power, battery, network and sensor.",
             sureness=None,
             hard=True,
             prompt=None,

@@ -208,8 +208,18 @@ IGNORED = Score(0.0, ignored=True)
 
 
 @record(frozen=True, slots=True)
+class Absence:
+    """A series that has fallen away while others of its device go on, by its last reading."""
+
+    metric: str
+    at: float
+    value: float
+    unit: str | None
+
+
+@record(frozen=True, slots=True)
 class Silence:
-    """A device without readings for longer than its learnt interval allows."""
+    """A device without readings for longer than its learnt interval allows, or series that fell away."""
 
     device: str
     last_at: float | None  # event time of its last reading
@@ -222,6 +232,7 @@ class Silence:
     lacking: bool = False  # it sends, but no value
     usually: str = ""  # its usual silence that is the nearest, in words
     on_events: bool = False  # it sends when something happens, rather than at an interval
+    absent: tuple[Absence, ...] = ()  # it is about these series, and the device goes on
 
 
 @record(frozen=True, slots=True)
@@ -318,6 +329,7 @@ class Window:
     candidates: tuple[WindowReading, ...]  # at most 12, the only readings a model may cite
     section: str  # rendered prompt section, canonical JSON; "" for a silence window
     traceparents: tuple[str, ...] = ()  # at most 8, of its messages
+    back: tuple[str, ...] = ()  # metrics in it that had fallen away
 
 
 @record(frozen=True, slots=True)
@@ -425,6 +437,8 @@ class Finding:
     awaits: str | None = None  # window that broke the limit, while its verdict is on its way
     calm_s: float = 0.0  # it clears after so long a calm at the soonest; it has come back
     calm_since: float | None = None  # clock of the first of the normal windows in a row
+    absent_since: float | None = None  # of the first window in a row with none of its metrics
+    calm: int = 0  # normal windows in a row of its other metrics, while some are away
 
     def state_at(self, clock: float) -> FindingState:
         """Return the state; a snooze that is over is none."""

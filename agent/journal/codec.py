@@ -53,6 +53,7 @@ def encode_window(window: Window) -> str:
             "candidates": [_encode_reading(reading) for reading in window.candidates],
             "section": window.section,
             "traceparents": window.traceparents,
+            **({"back": window.back} if window.back else {}),
         }
     )
 
@@ -67,6 +68,7 @@ def decode_window(text: str) -> Window:
             "trigger": Trigger(data["trigger"]),
             "candidates": tuple(_decode_reading(item) for item in data["candidates"]),
             "traceparents": tuple(data["traceparents"]),
+            "back": tuple(data.get("back", ())),
             "local": LocalOpinion(
                 status=Status(local["status"]),
                 score=local["score"],

@@ -108,6 +108,8 @@ def _encode_life(finding: Finding) -> str:
         "awaits": finding.awaits,
         "calm_s": finding.calm_s,
         "calm_since": finding.calm_since,
+        "absent_since": finding.absent_since,
+        "calm": finding.calm,
     }
     return json.dumps({key: value for key, value in life.items() if value}, separators=(",", ":"))
 

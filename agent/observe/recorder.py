@@ -73,6 +73,7 @@ class TelemetryRecorder:
                 Reason.NO_ENDPOINT,
                 Reason.OPEN_FINDING,
                 Reason.CACHED,
+                Reason.NO_READINGS,
             }
             level = "debug" if quiet else "info"
             self.logs.log("ai_call_suppressed", level, reason=reason.value, windows=windows)

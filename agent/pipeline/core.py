@@ -61,6 +61,7 @@ class Core:
             may_ask=may_ask,
             views=detector.some_views,
             silence=detector.silence_progress,
+            absent=detector.absent,
             others=self.coupled.views,
             zone=detector.zone,
         )
@@ -104,7 +105,7 @@ class Core:
         seq, clock = row.seq, row.clock
         if device not in self.last_seq:
             self._device_seen(device, clock)
-        self.detector.note_hour(device, scored[-1][0].at)
+        self.detector.note_hour(device, scored[-1][0].at, clock)
         self.last_seq[device] = seq
         if self.sealed_to and seq <= self.sealed_to.get(device, 0):
             return  # replayed: its window is sealed already
@@ -191,7 +192,7 @@ def teach(detector: Detector, row: Row) -> None:
         for reading in row.readings:
             detector.judge(reading, row.clock)
         for device, at in {one.device: one.at for one in row.readings}.items():
-            detector.note_hour(device, at)
+            detector.note_hour(device, at, row.clock)
         if row.history:
             _hear(detector, row)
 

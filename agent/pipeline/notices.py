@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from agent.domain.records import Finding, FindingEvent, Kind, Outgoing, Severity, Verdict
+from agent.domain.records import Finding, FindingEvent, FindingState, Kind, Outgoing, Severity, Verdict
 from agent.journal.notices import Alone, Released, message_of
 from agent.pipeline.journal_writes import Writes
 from agent.verdict.incident import Change
@@ -92,6 +92,8 @@ class Notices:
         """
         clock = self.clock()
         change = news(event, finding, before) if self.receivers else None
+        if finding.state is FindingState.FORGOTTEN:  # it is not over, it is given up
+            change = None
         if change is None or not is_wanted(finding, before, clock):
             return []
         wall, rules = self.wall(), self.rules

@@ -18,7 +18,7 @@ class Sealer:
     is a prompt section rendered and journaled. ``views`` gives a device's series as the detector knows them:
     the named ones first, then others, up to a number; ``others`` series of these metrics of the devices that
     people described together with it; ``silence`` how far a device is from being judged by its silence;
-    ``zone`` is the site's.
+    ``absent`` the metrics of a device that have fallen away of late; ``zone`` is the site's.
     """
 
     journal: str
@@ -26,6 +26,7 @@ class Sealer:
     may_ask: Callable[[str, float, float], bool]
     views: Callable[[str, Iterable[str], int], Sequence[SeriesView]]
     silence: Callable[[str], Progress | None]
+    absent: Callable[[str], Sequence[str]] = lambda _device: ()
     others: Callable[[str, Sequence[str]], Sequence[SeriesView]] = lambda _device, _metrics: ()
     zone: tzinfo | None = None
 
@@ -35,6 +36,8 @@ class Sealer:
         local = opine(readings, self.silence(draft.device))
         candidates = pick_candidates(readings)
         window_id = self.identify(draft)
+        absent = self.absent(draft.device)
+        back = {reading.metric for reading, _ in readings}.intersection(absent) if absent else ()
         section = ""
         if self.may_ask(window_id, local.score, draft.sealed):
             section = render_section(
@@ -62,6 +65,7 @@ class Sealer:
             candidates=candidates,
             section=section,
             traceparents=draft.traceparents,
+            back=tuple(sorted(back)),
         )
 
     def identify(self, draft: Draft) -> str:
@@ -70,13 +74,17 @@ class Sealer:
         return self._identify(draft.device, draft.trigger, draft.lo, draft.hi, draft.hi, count)
 
     def seal_silence(self, silence: Silence, row: TimerRow, last_seq: int) -> Window:
-        """Return the window of a silence: no readings, at the place of its timer row."""
+        """Return the window of a silence: no readings, at the place of its timer row.
+
+        Only that of a whole device has the trigger: its finding lasts until the device has spoken again.
+        """
+        trigger = Trigger.SUSPICION if silence.absent else Trigger.SILENCE
         local = opine_silence(silence)
         start = silence.last_at if silence.last_at is not None else row.clock
         return Window(
-            id=self._identify(silence.device, Trigger.SILENCE, row.seq, row.seq, last_seq, 0),
+            id=self._identify(silence.device, trigger, row.seq, row.seq, last_seq, 0),
             device=silence.device,
-            trigger=Trigger.SILENCE,
+            trigger=trigger,
             lo=row.seq,
             hi=row.seq,
             count=0,

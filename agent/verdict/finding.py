@@ -22,6 +22,7 @@ CLEAR_AFTER = 3  # normal windows in a row
 BACK_S = 86_400.0  # an anomaly that comes back so soon after its end was not over
 PAUSES = 2.0  # then it is over after a calm of so many times the pause; that of a limit after BACK_S
 WORSE = 2.0  # times as far beyond a limit as ever in a finding
+GONE_S = 7 * 86_400.0  # without a value of its metrics, while others of the device come
 MAX_CLOSED = 1000
 MAX_SEEN = 5
 RANK = {Severity.INFO: 0, Severity.WARNING: 1, Severity.CRITICAL: 2}
@@ -55,9 +56,10 @@ class Findings(dict[str, Finding]):
         limit = breaks_limit(window)
         if before is None and self._is_behind(window, limit=limit):
             return None, None
-        status = verdict.status
-        if status is Status.NORMAL and before is not None and not _shows(window, before):
+        status, absent_since = verdict.status, None
+        if status is not Status.ANOMALY and before is not None and not _shows(window, before):
             status = Status.UNCERTAIN  # it is about other metrics
+            absent_since = clock if before.absent_since is None else before.absent_since
         finding, event = advance(
             before,
             device=device,
@@ -70,6 +72,13 @@ class Findings(dict[str, Finding]):
         )
         if finding is None:
             return None, None
+        finding = replace(finding, absent_since=absent_since)
+        if absent_since is not None and clock - absent_since >= GONE_S:
+            finding = replace(finding, state=FindingState.FORGOTTEN, until=None, ended=clock)
+            self.put(finding)
+            return finding, FindingEvent.CLEARED
+        if absent_since is not None and verdict.status is Status.NORMAL:
+            finding, event = _without_others(finding, event, window)
         if verdict.status is Status.ANOMALY:
             maintenance = self._maintained(device, clock)
             finding, event = _note(
@@ -179,12 +188,27 @@ def _shows(window: Window, finding: Finding) -> bool:
     """Return whether a window counts for the calm of a finding.
 
     The first one has to hold a metric of the anomaly: what is sent once an hour is not over because others
-    of its device are usual every minute.
+    of its device are usual every minute. One about metrics that have fallen away is over when one is back.
     """
-    if finding.normal_streak or len(window.candidates) >= MAX_CANDIDATES:
+    if finding.normal_streak:
+        return True
+    present = _present(window)
+    if absent := _absent(finding):
+        return not absent.isdisjoint(present)
+    if len(window.candidates) >= MAX_CANDIDATES:
         return True
     metrics = {one.metric for one in finding.seen if not finding.limit or one.kind is Kind.OUT_OF_RANGE}
-    return not metrics or any(one.metric in metrics for one in window.candidates)
+    return not metrics or not metrics.isdisjoint(present)
+
+
+def _present(window: Window) -> set[str]:
+    """Return the metrics of a window, as far as it names them."""
+    return {one.metric for one in window.candidates}.union(window.back)
+
+
+def _absent(finding: Finding) -> set[str]:
+    """Return the metrics that have fallen away in a finding."""
+    return {one.metric for one in finding.seen if one.kind is Kind.SILENCE}
 
 
 def _is_same(last: Finding, finding: Finding) -> bool:
@@ -196,12 +220,37 @@ def _is_same(last: Finding, finding: Finding) -> bool:
     return bool({one.metric for one in last.seen} & {one.metric for one in finding.seen})
 
 
+def _without_others(
+    finding: Finding, event: FindingEvent | None, window: Window
+) -> tuple[Finding, FindingEvent | None]:
+    """Return a finding about absent metrics alone, once the others of it were usual for long enough.
+
+    A broken limit is over then, though a metric of its device is still away.
+    """
+    absent = _absent(finding)
+    rest = {one.metric for one in finding.seen if one.kind is not Kind.SILENCE}
+    if not absent or not rest or (not finding.calm and rest.isdisjoint(_present(window))):
+        return finding, event
+    if finding.calm + 1 < CLEAR_AFTER:
+        return replace(finding, calm=finding.calm + 1), event
+    seen = tuple(one for one in finding.seen if one.kind is Kind.SILENCE)
+    alone = replace(finding, kind=Kind.SILENCE, severity=Severity.WARNING, limit=False, seen=seen, calm=0)
+    return replace(alone, score=1.0), FindingEvent.UPDATED
+
+
+def falls_silent(finding: Finding, before: Finding) -> bool:
+    """Return whether the device is silent, or metrics of it have fallen away, for the first time."""
+    whole = finding.silent_since is not None and before.silent_since is None
+    return whole or (bool(_absent(finding)) and not _absent(before))
+
+
 def is_another(finding: Finding, before: Finding) -> bool:
     """Return whether an anomaly after a calm is more than the return of that of its open finding.
 
-    It is of a metric that the finding was not about, or far more beyond its limit.
+    It is of a metric that the finding was not about, or far more beyond its limit. Where metrics have fallen
+    away the others were usual all along.
     """
-    if before.normal_streak < CLEAR_AFTER or finding.normal_streak:
+    if finding.normal_streak or (before.normal_streak < CLEAR_AFTER and not _absent(before)):
         return False
     known = {one.metric for one in before.seen}
     if len(known) < MAX_SEEN and any(one.metric not in known for one in finding.seen):
@@ -233,7 +282,7 @@ def _note(
         silent_since=since,
         silent_to=None if window.trigger is Trigger.SILENCE else finding.silent_to,
     )
-    silent_now = since is not None and finding.silent_since is None
+    silent_now = falls_silent(noted, finding)
     if ((limit and not finding.limit) or silent_now) and event is not FindingEvent.OPENED:
         # The person knew of another anomaly.
         return replace(noted, state=FindingState.OPEN, until=None), FindingEvent.UPDATED
@@ -247,7 +296,7 @@ def _note(
 
 def _merge(seen: Sequence[Seen], verdict: Verdict) -> tuple[Seen, ...]:
     """Return the cited values so far with those of one more verdict."""
-    if verdict.kind is Kind.SILENCE:
+    if verdict.trigger is Trigger.SILENCE:
         return tuple(seen)
     found = {(one.metric, one.kind): one for one in seen}
     for reading in verdict.evidence:
@@ -300,6 +349,7 @@ def advance(
             severity=max(severity, finding.severity, key=RANK.__getitem__),
             normal_streak=0,
             calm_since=None,
+            calm=0,
             verdicts=finding.verdicts + 1,
         ),
         event,

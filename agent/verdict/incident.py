@@ -61,6 +61,7 @@ Alike = Callable[[str, str, str, float], bool]
 T = TypeVar("T")
 Key = tuple[str, ...]  # what findings must have in common to be compared
 OFFLINE = "=offline"  # at the end of a key: by an availability topic
+ABSENT = "=absent"  # in a key: a metric that has fallen away
 
 
 @dataclass(frozen=True, slots=True)
@@ -497,7 +498,17 @@ def _key_of(finding: Finding) -> tuple[Key, float | None]:
         return (), None
     if grounds.move is not None:
         return (grounds.source, grounds.move.metric, grounds.move.way), grounds.move.at
+    metric = _absent_metric(finding)
+    if metric is not None:
+        return (grounds.source, ABSENT, metric), finding.opened
     return (grounds.source,), finding.silent_since
+
+
+def _absent_metric(finding: Finding) -> str | None:
+    """Return the first metric that has fallen away in a finding, while its device goes on."""
+    if finding.silent_since is not None:
+        return None
+    return next((one.metric for one in finding.seen if one.kind is Kind.SILENCE), None)
 
 
 def _places_of(finding: Finding) -> list[tuple[Key, float]]:
@@ -536,7 +547,8 @@ def _same_anomaly(one: Finding, other: Finding) -> bool:
         return False
     then, now = one.grounds.move, other.grounds.move
     if then is None or now is None:
-        return one.kind is other.kind is Kind.SILENCE
+        whole = one.silent_since is not None, other.silent_since is not None  # else of some series
+        return one.kind is other.kind is Kind.SILENCE and whole[0] is whole[1]
     drift = one.kind is other.kind is Kind.DRIFT
     return then.metric == now.metric and (drift or then.way is now.way)
 
@@ -599,6 +611,11 @@ def to_json(change: Change) -> dict[str, Any]:
     }
 
 
+def _word_of(metric: str) -> str:
+    """Return our word for a metric."""
+    return (look_up(metric).word or "one value").replace("_", " ")
+
+
 def _summary(incident: Incident, findings: list[Finding]) -> str:
     """Return one sentence of ours; names of devices are in ``devices`` alone."""
     if incident.merged_into is not None:
@@ -609,11 +626,13 @@ def _summary(incident: Incident, findings: list[Finding]) -> str:
         link = "".join(one for one in incident.place.link if one.isprintable())[:MAX_LINK]
         return f"{incident.devices} devices are offline by {link}."
     if incident.cause is Cause.SILENCE:
+        metric = next((name for one in findings if (name := _absent_metric(one))), None)
+        if metric is not None:
+            return f"The {_word_of(metric)} of {incident.devices} devices fell away together."
         return f"{incident.devices} devices of one source fell silent together."
     if incident.cause is Cause.TOGETHER:
         move = next((one.grounds.move for one in findings if one.grounds and one.grounds.move), None)
         if move is not None:
-            word = (look_up(move.metric).word or "one value").replace("_", " ")
-            return f"The {word} of {incident.devices} devices {_WORDS[move.way]} together."
+            return f"The {_word_of(move.metric)} of {incident.devices} devices {_WORDS[move.way]} together."
     kinds = ", ".join(dict.fromkeys(str(one.kind).replace("_", " ") for one in findings))
     return f"One device: {kinds}."

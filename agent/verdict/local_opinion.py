@@ -197,9 +197,32 @@ def opine_silence(silence: Silence) -> LocalOpinion:
         text = (
             f"It sends, but no value for {_duration(silence.silent_s)}: its sensor reports none or an error."
         )
+    if silence.absent:
+        evidence = _last_of(silence)
+        text = _tell_absent(silence)
     if silence.offline:
         text = f"The device is reported offline; its last reading is {_duration(silence.silent_s)} old."
     return LocalOpinion(Status.ANOMALY, score_value, Kind.SILENCE, severity, evidence, text)
+
+
+def _last_of(silence: Silence) -> tuple[WindowReading, ...]:
+    """Return the last readings of the series that fell away."""
+    score = Score(bounded(silence.score), Kind.SILENCE)
+    return tuple(
+        WindowReading(f"r{place}", one.metric, one.at, one.value, one.unit, score)
+        for place, one in enumerate(silence.absent[:MAX_CANDIDATES])
+    )
+
+
+def _tell_absent(silence: Silence) -> str:
+    first, *others = silence.absent
+    unit = f" {first.unit[:MAX_UNIT]}" if first.unit else ""
+    name = name_for_people(first.metric, MAX_NAME)
+    more = f" and {len(others)} more" if others else ""
+    return (
+        f"No value of {name}{more} for {_duration(silence.silent_s)}, while other values of the device go on;"
+        f" {name} was last {_number(first.value)}{unit}."
+    )
 
 
 def _tell(lead: WindowReading, alarms: int) -> str:

@@ -3,18 +3,21 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import date, datetime, tzinfo
 from hashlib import blake2b
+from math import isfinite
 from typing import Any
 
+from agent.detect import QuietHours, instants_of, offset_of
 from agent.domain.records import Finding, FindingEvent, FindingState, Kind, Severity, Verdict
 from agent.verdict.encode import iso
-from agent.verdict.finding import is_another
+from agent.verdict.finding import falls_silent, is_another
 from agent.verdict.incident import Change
 from agent.verdict.verdict import clean
 
 SCHEMA = 1
 HOUR_S, DAY_S = 3600.0, 86_400.0
+FIRST_DAY = date(1970, 1, 1).toordinal()
 MAX_DEVICE, MAX_LINES, MAX_ITEMS = 64, 20, 200
 MAX_FINDINGS, MAX_NAMED = 50, 5  # of one incident in a notice, and devices in its text
 #: Keys of rows that are of no finding: neither counts among the notices of an hour.
@@ -49,33 +52,35 @@ class NoticeRules:
         if severity is Severity.CRITICAL or self.quiet is None:
             return wait_s
         begin, end = self.quiet
-        at = _local(wall + wait_s, self.zone)
-        minute = at.hour * 60 + at.minute
-        inside = begin <= minute < end if begin < end else minute >= begin or minute < end
-        if not inside:
-            return wait_s
-        over = _at_minute(at, end)
-        if over <= at:
-            over = _at_minute(at + timedelta(days=1), end)
-        return max(wait_s, over.timestamp() - wall)
+        hours = QuietHours(60.0 * begin, 60.0 * end + (0.0 if begin < end else DAY_S))
+        due = wall + wait_s
+        return max(wait_s, hours.until(due, self._offset) - wall) if isfinite(due) else wait_s
 
     def digest_day(self, wall: float) -> str | None:
         """Return the local day whose digest is due, the last one whose time has come, or None."""
         if self.digest is None:
             return None
-        now = _local(wall, self.zone)
-        due = _at_minute(now, self.digest)
-        return (now if due <= now else now - timedelta(days=1)).date().isoformat()
+        today = self._day(wall)
+        day = today if self._digest_at(today) <= wall else today - 1
+        return date.fromordinal(FIRST_DAY + day).isoformat()
 
     def next_digest_s(self, wall: float) -> float | None:
         """Return in how many seconds the next digest is due."""
         if self.digest is None:
             return None
-        now = _local(wall, self.zone)
-        due = _at_minute(now, self.digest)
-        if due <= now:
-            due = _at_minute(now + timedelta(days=1), self.digest)
-        return due.timestamp() - wall
+        today = self._day(wall)
+        due = self._digest_at(today)
+        return (due if due > wall else self._digest_at(today + 1)) - wall
+
+    def _offset(self, wall: float) -> float:
+        return offset_of(self.zone, wall)
+
+    def _day(self, wall: float) -> int:
+        """Return the local day of a time, since 1970."""
+        return _local(wall, self.zone).toordinal() - FIRST_DAY
+
+    def _digest_at(self, day: int) -> float:
+        return instants_of(day * DAY_S + 60.0 * (self.digest or 0), self._offset)[0]
 
     def clock_words(self, wall: float) -> str:
         """Return a time for people: local, to the minute."""
@@ -89,10 +94,6 @@ def _local(wall: float, zone: tzinfo | None) -> datetime:
         return datetime.fromtimestamp(0, zone)
 
 
-def _at_minute(day: datetime, minute: int) -> datetime:
-    return day.replace(hour=minute // 60, minute=minute % 60, second=0, microsecond=0, fold=0)
-
-
 # ---------------------------------------------------------------------------------- what happened
 
 
@@ -103,17 +104,13 @@ def is_wanted(finding: Finding, before: Finding | None, clock: float) -> bool:
 
 
 def is_news_again(finding: Finding, before: Finding) -> bool:
-    """Return whether a limit is broken or the device is silent for the first time in a finding.
+    """Return whether a limit is broken or something falls silent for the first time in a finding.
 
-    Those who knew of another anomaly know neither of a limit that breaks later nor of a device that stops,
+    Those who knew of another anomaly know neither of a limit that breaks later nor of a silence,
     nor of one that follows after a calm (:func:`agent.verdict.finding.is_another`).
     """
     breaks = finding.limit and not before.limit
-    return (
-        breaks
-        or is_another(finding, before)
-        or (finding.silent_since is not None and before.silent_since is None)
-    )
+    return breaks or is_another(finding, before) or falls_silent(finding, before)
 
 
 def key_of(finding: Finding) -> str:

@@ -17,7 +17,6 @@ from agent.domain.records import (
     Severity,
     Source,
     Status,
-    Trigger,
     Window,
 )
 from agent.verdict.finding import CLEAR_AFTER, RANK, akin, changed
@@ -82,7 +81,7 @@ def decide(
         settled: the model has judged the device's suspicion lately.
         incident: that of the finding, or the one that a finding of the window would join.
     """
-    if window.trigger is Trigger.SILENCE:
+    if not window.count:
         return Decision(ask=False, reason=Reason.NO_READINGS)
     if settings.mode == "none":
         return Decision(ask=False, reason=Reason.REVIEW_OFF)

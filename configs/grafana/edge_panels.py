@@ -160,7 +160,7 @@ EDGE = [
     ),
     Panel(
         "Open findings by kind",
-        "silence is a device that has stopped sending.",
+        "silence is a device, or a metric of it, that has stopped sending.",
         {"sum by (kind) (edge_findings_open{@})": "{{kind}}"},
         "short",
     ),

@@ -101,7 +101,7 @@ def test_a_detector_keeps_it_over_a_restart() -> None:
             hour = step // 6
             value = 20.0 + day + share * air[hour] + 0.3 * noise[number].gauss(0, 1)
             detector.update(Reading(f"room-{number}", "temperature", at, value), at)
-            detector.note_hour(f"room-{number}", at)
+            detector.note_hour(f"room-{number}", at, at)
     again = Detector()
     again.load(detector.dump())
     now = START + 6 * 86_400.0

@@ -2,11 +2,12 @@
 
 import random
 from datetime import UTC, datetime
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from agent.detect import LEARNT, Detector, Expect, Limit, QuietHours, Tuning
+from agent.detect import LEARNT, Detector, Expect, Limit, QuietHours, Tuning, offset_of
 from agent.domain.records import Kind, Reading
 
 DAY, HOUR = 86_400.0, 3600.0
@@ -131,7 +132,35 @@ def test_hours_of_the_week(text: str, local: str, end: str | None) -> None:
         return MONDAY + days.index(day) * DAY + hours * HOUR + minutes * 60.0
 
     assert QuietHours.parse(str(QuietHours.parse("mon-sun 22:00-07:00"))) == QuietHours.parse("22:00-7:00")
-    assert QuietHours.parse(text).end_of(seconds(local)) == (None if end is None else seconds(end))
+    assert QuietHours.parse(text).until(seconds(local), None) == seconds(end or local)
+
+
+CHANGES = [  # zone, begin and end of the hours, and when they hold, UTC
+    ("Europe/Berlin", "22:00-02:30", "2026-10-24T20:00", "2026-10-25T01:30"),  # ends in the second 02:30
+    ("Europe/Berlin", "02:30-06:00", "2026-10-25T00:30", "2026-10-25T05:00"),  # begins in it
+    ("Europe/Berlin", "02:15-02:45", "2026-10-25T00:15", "2026-10-25T01:45"),
+    ("Europe/Berlin", "22:00-07:00", "2026-10-24T20:00", "2026-10-25T06:00"),
+    ("Europe/Berlin", "22:00-02:30", "2026-03-28T21:00", "2026-03-29T01:00"),  # ends in an hour left out
+    ("Europe/Berlin", "02:30-06:00", "2026-03-29T01:00", "2026-03-29T04:00"),  # begins in it
+    ("America/New_York", "23:00-01:30", "2026-11-01T03:00", "2026-11-01T06:30"),
+    ("America/New_York", "23:00-02:30", "2026-03-08T04:00", "2026-03-08T07:00"),
+    ("Australia/Lord_Howe", "22:00-01:45", "2026-04-04T11:00", "2026-04-04T15:15"),  # half an hour
+    ("Asia/Beirut", "22:00-00:30", "2026-03-28T20:00", "2026-03-28T22:00"),  # at midnight
+    ("America/Havana", "22:00-00:30", "2026-11-01T02:00", "2026-11-01T05:30"),
+    ("Pacific/Apia", "22:00-07:00", "2011-12-30T08:00", "2011-12-30T10:00"),  # a day that is not
+    ("Asia/Kolkata", "22:00-02:30", "2026-10-24T16:30", "2026-10-24T21:00"),  # no change
+]
+
+
+@pytest.mark.parametrize(("zone", "hours", "begin", "end"), CHANGES)
+def test_hours_at_a_change_of_the_clock(zone: str, hours: str, begin: str, end: str) -> None:
+    """They hold without a break from their first begin to their last end."""
+    first, last = (datetime.fromisoformat(f"{time}+00:00").timestamp() for time in (begin, end))
+    offset, quiet = partial(offset_of, ZoneInfo(zone)), QuietHours.parse(hours)
+    inside = [first + 60.0 * minute for minute in range(int((last - first) / 60.0))]
+    assert {quiet.until(clock, offset) for clock in inside} == {last}
+    assert quiet.until(first - 60.0, offset) == first - 60.0
+    assert zone == "Pacific/Apia" or quiet.until(last, offset) == last
 
 
 @pytest.mark.parametrize(

@@ -247,6 +247,7 @@ def test_what_happens_beside_a_call_is_recorded() -> None:
     telemetry: Recorder = (concrete := recorder(log.writer))
     telemetry.suppressed(Reason.BUDGET, 3)
     telemetry.suppressed(Reason.NOT_SUSPICIOUS, 40)
+    telemetry.suppressed(Reason.NO_READINGS, 7)
     telemetry.cache_looked_up("hit")
     telemetry.grounding_checked(Grounding.GROUNDED, ())
     telemetry.grounding_checked(Grounding.UNGROUNDED, (Check("evidence", held=False, detail="r99"),))
@@ -263,6 +264,8 @@ def test_what_happens_beside_a_call_is_recorded() -> None:
     assert value(m, "ai_injection_suspected_total", rule="role_marker") == 1
     flag = {"model": "gpt-4o-mini", "category": "injection_suspected"}
     assert value(m, "ai_content_safety_flags_total", **flag) == 1
+    levels = {one["reason"]: one["level"] for one in log.lines() if one["event"] == "ai_call_suppressed"}
+    assert levels == {"budget": "info", "not_suspicious": "debug", "no_readings": "debug"}
     lines = {line["event"]: line for line in log.lines()}
     assert lines["ai_injection_suspected"]["origin"] == "sensors/th1/note"
     assert lines["ai_ungrounded"]["failed"] == ["evidence"]

@@ -71,6 +71,7 @@ class Site:
         mates: Collection[str] = (),
         days: Collection[str] = (),
         score: float = 1.0,
+        absent: str | None = None,
     ) -> str:
         """Open a finding and return its incident; ``last`` is the clock of the last reading."""
         number = next(self._numbers)
@@ -78,6 +79,8 @@ class Site:
         opened = T0 + 100 + number + self._passed_s
         finding = Finding(f"{number:016x}", device, kind, severity, opened, T0, silent_since=since)
         finding = replace(finding, score=score, limit=kind is Kind.OUT_OF_RANGE)
+        if absent is not None:
+            finding = replace(finding, silent_since=None, seen=(Seen(absent, Kind.SILENCE, 45.0, 45.0),))
         place = None if source is None else Place(source, link)
         around = Surroundings(
             place,
@@ -550,3 +553,28 @@ def test_no_wrong_merge(seed: int) -> None:
     wanted |= {frozenset({f"i{number}"}) for number in range(4)}
     wanted |= {frozenset({f"k{number}"}) for number in range(3)}
     assert site.groups() == wanted
+
+
+def test_a_metric_that_falls_away_on_a_third_of_a_source_is_one_incident() -> None:
+    """As after an update of its gateway; another metric, another source and a dead device have their own."""
+    site = Site()
+    for number in range(4):
+        site.open(f"d{number}", absent="humidity")
+    site.open("d4", absent="pressure")
+    site.open("d5", source="t", absent="humidity")
+    site.open("d6")
+    together = frozenset({"d0", "d1", "d2", "d3"})
+    assert site.groups() == {together, frozenset({"d4"}), frozenset({"d5"}), frozenset({"d6"})}
+    summaries = [to_json(one)["summary"] for one in site.changes]
+    assert "The humidity of 4 devices fell away together." in summaries
+
+
+def test_metrics_that_fall_away_hours_apart_are_incidents_of_their_own() -> None:
+    """Two of a source are, too."""
+    site = Site()
+    for number in range(2):
+        site.open(f"d{number}", absent="humidity")
+    for number in range(2, 4):
+        site.pass_s(3600.0)
+        site.open(f"d{number}", absent="humidity")
+    assert len(site.groups()) == 4

@@ -78,6 +78,38 @@ def test_quiet_hours_within_a_day() -> None:
     assert lunch.held_s(at("2026-11-27T13:00"), Severity.INFO, wait_s=0.0) == 0.0
 
 
+@pytest.mark.parametrize(
+    ("zone", "quiet", "now", "until"),  # UTC
+    [
+        ("Europe/Berlin", (22 * 60, 150), "2026-10-25T00:20", "2026-10-25T01:30"),  # the first 02:20
+        ("Europe/Berlin", (22 * 60, 150), "2026-10-25T00:40", "2026-10-25T01:30"),  # the first 02:40
+        ("Europe/Berlin", (22 * 60, 150), "2026-10-25T01:20", "2026-10-25T01:30"),  # the second 02:20
+        ("Europe/Berlin", (22 * 60, 150), "2026-10-25T01:40", "2026-10-25T01:40"),  # the second 02:40
+        ("Europe/Berlin", (22 * 60, 150), "2026-03-29T00:59", "2026-03-29T01:00"),  # 01:59, then 03:00
+        ("America/New_York", (60, 90), "2026-11-01T05:45", "2026-11-01T06:30"),
+        ("Australia/Lord_Howe", (22 * 60, 105), "2026-04-04T14:50", "2026-04-04T15:15"),
+    ],
+)
+def test_quiet_hours_that_end_at_a_change_of_the_clock(
+    zone: str, quiet: tuple[int, int], now: str, until: str
+) -> None:
+    """An hour that comes twice does not break them; one that does not come does not prolong them."""
+    rules = NoticeRules(quiet=quiet, zone=ZoneInfo(zone))
+    wall, end = (datetime.fromisoformat(f"{time}+00:00").timestamp() for time in (now, until))
+    assert rules.held_s(wall, Severity.WARNING, wait_s=0.0) == end - wall
+
+
+def test_a_digest_in_the_hour_that_is_twice() -> None:
+    """It is due once, at the first one; in the hour that is left out at the change."""
+    rules = NoticeRules(digest=150, zone=BERLIN)
+    begin = at("2026-10-24T22:00")
+    days = [rules.digest_day(begin + 600.0 * step) for step in range(60)]
+    assert days == sorted(days, key=str)
+    assert days.index("2026-10-25") == 27  # 4 h 30 min later
+    assert rules.next_digest_s(at("2026-03-29T01:50")) == 600.0
+    assert NoticeRules(digest=150).next_digest_s(begin)
+
+
 def test_the_day_of_a_digest() -> None:
     """It is the last whose time has come."""
     assert NIGHT.digest_day(at("2026-11-27T07:29:59")) == "2026-11-26"

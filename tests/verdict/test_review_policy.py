@@ -143,7 +143,7 @@ def test_modes_and_endpoints() -> None:
     assert gate(loud, mode="none") == Decision(ask=False, reason=Reason.REVIEW_OFF)
     assert gate(loud, endpoint=False) == Decision(ask=False, reason=Reason.NO_ENDPOINT)
     assert gate(window(score(0.0)), mode="all").purpose is Purpose.EVERY
-    silent = window(score(2.0), trigger=Trigger.SILENCE)
+    silent = window(trigger=Trigger.SILENCE)
     for mode in ("suspicious", "all", "none"):
         assert gate(silent, mode=mode) == Decision(ask=False, reason=Reason.NO_READINGS)
 

@@ -32,6 +32,7 @@ class Contestant(Protocol):
     @property
     def zone(self) -> tzinfo | None: ...
     def silence_progress(self, device: str) -> Progress | None: ...
+    def absent(self, device: str) -> list[str]: ...
     def some_views(self, device: str, metrics: Iterable[str], limit: int) -> list[SeriesView]: ...
 
 
@@ -146,8 +147,11 @@ class Rival:
             for device, gaps in late
         ]
 
-    def note_hour(self, device: str, at: float) -> None:
+    def note_hour(self, device: str, at: float, clock: float) -> None:
         """Take that a message is whole: no series is compared with another."""
+
+    def absent(self, device: str) -> list[str]:  # noqa: ARG002 - it misses no series
+        return []
 
     def silence_progress(self, device: str) -> None:
         """Return that silence is judged from the first gap on."""
