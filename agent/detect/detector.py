@@ -345,7 +345,7 @@ class Detector:
             return None
         if online:
             if rhythm.anchor <= rhythm.clock:
-                rhythm.anchor = clock
+                self._watch.restart(device, clock)
             return None
         if rhythm.silent or rhythm.rests(clock, self._watch):
             return None

@@ -229,8 +229,9 @@ class Pauses:
         if len(self.days) == 2 * MAX_DAYS and clock - self.days[0] < OFTEN_S:
             return True
         strays = self._strays(clock - STRAY_S)
-        paused = sum(one.length for one in strays)
-        return len(strays) >= STRAYS and 2 * paused > clock - strays[0].begin
+        if len(strays) < STRAYS or clock - strays[0].begin < DAY:
+            return False
+        return 2 * sum(one.length for one in strays) > clock - strays[0].begin
 
     def _second_blip(self) -> float:
         """Return the length of the second longest of the short outages of late, 0 when there was but one."""

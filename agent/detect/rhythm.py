@@ -243,6 +243,8 @@ class Watch:
         if self.down_since is not None:
             self.down.append(Pause(self.down_since, clock))
         self.up_since, self.down_since = clock, None
+        for device, rhythm in self.rhythms.items():
+            self._queue(device, rhythm)
 
     def disconnected(self, clock: float) -> None:
         """Stop the silence clocks."""
@@ -300,7 +302,10 @@ class Watch:
         return lacks
 
     def _queue(self, device: str, rhythm: Rhythm) -> None:
-        """Enter the due time of a device, if it is earlier than the one that is entered."""
+        """Enter the due time of a device, if it is earlier than the one that is entered.
+
+        A silence that is counted from later on may be due sooner: it may begin in no usual pause.
+        """
         due = rhythm.due(self)
         if due < rhythm.queued:
             rhythm.queued = due
@@ -342,6 +347,12 @@ class Watch:
             rhythm.silent = True
             found.append((device, rhythm))
         return found
+
+    def restart(self, device: str, clock: float) -> None:
+        """Count the silence of a known device from ``clock`` on."""
+        rhythm = self.rhythms[device]
+        rhythm.anchor = clock
+        self._queue(device, rhythm)
 
     def postpone(self, device: str, until: float) -> None:
         """Let a silence that was just found wait until ``until``; inf: until the device speaks."""

@@ -97,10 +97,10 @@ def test_a_device_that_dies_in_a_finding_that_a_person_knows_is_notified(do: Do)
 
 
 def test_a_bridge_that_dies_again_within_the_hour_is_notified_again() -> None:
-    """Once, and in the hour after that not again."""
+    """Once, and in the hour after that not again; a third time it has twice as long as the second."""
     names = ("a", "b", "c", "d")
     site, now, told = Site(sources=[BRIDGE], live_from=START), START, []
-    for up_s, down_s in ((5 * HOUR_S, HOUR_S), (900.0, 1200.0), (900.0, 1200.0)):
+    for up_s, down_s in ((5 * HOUR_S, HOUR_S), (900.0, 1200.0), (900.0, 2700.0)):
         streams_of_all = (readings(name, since=now, until=now + up_s) for name in names)
         site.hear(heapq.merge(*streams_of_all, key=lambda one: one.at))
         assert not site.people.findings
