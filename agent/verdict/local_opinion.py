@@ -24,6 +24,7 @@ MAX_EVIDENCE = 5
 SUSPECT_SCORE = 0.25
 CRITICAL_SCORE = 3.0
 MAX_SUMMARY = 300
+MAX_DECIMALS = 6
 LARGE, HUGE = 1e6, 1e15  # values with no decimals, with three digits only
 MAX_NAME, MAX_UNIT = 60, 16  # of a metric and a unit inside a sentence
 
@@ -251,7 +252,7 @@ def _number(value: float) -> str:
 
 
 def _range(low: float, high: float, value: float) -> str:
-    """Return a range in words, as exact as the value is; empty when it is a point, the value.
+    """Return a range in words, as exact as the value is, or as it takes; empty when it is a point, the value.
 
     A limit may have one side only. The ends are rounded so that a value beyond stays beyond, and one within
     stays within.
@@ -260,12 +261,15 @@ def _range(low: float, high: float, value: float) -> str:
         return f"up to {_number(high)}"
     if not math.isfinite(high):
         return f"{_number(low)} and more"
-    step = 10.0 ** -_decimals(value)
-    first_low, last_high = math.ceil(low / step) * step, math.floor(high / step) * step
-    if low <= value <= high:
-        first_low, last_high = math.floor(low / step) * step, math.ceil(high / step) * step
-    if first_low < last_high:
-        low, high = first_low, last_high
+    fewest = _decimals(value)
+    for decimals in range(fewest, MAX_DECIMALS if max(abs(low), abs(high)) < LARGE else fewest + 1):
+        step = 10.0**-decimals
+        first_low, last_high = math.ceil(low / step) * step, math.floor(high / step) * step
+        if low <= value <= high:
+            first_low, last_high = math.floor(low / step) * step, math.ceil(high / step) * step
+        if first_low < last_high:
+            low, high = first_low, last_high
+            break
     first, last = (_number(float(f"{end:.12g}")) for end in (low, high))
     if first != last:
         return f"{first} to {last}"

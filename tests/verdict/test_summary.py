@@ -17,9 +17,11 @@ def summary(value: float, low: float, high: float, kind: Kind = Kind.SPIKE, *, l
     [
         (1011.3, 1010.94, 1011.26, "usual at this time is 1011 to 1011.2 hPa"),
         (1011.3, 1011.24, 1011.26, "usual at this time is 1011.24 to 1011.26 hPa"),
+        (-5.0, 19.3055, 19.8977, "usual at this time is 19.4 to 19.8 hPa"),
         (5.0, 18.712, 22.388, "usual at this time is 19 to 22 hPa"),
         (2003.961, 2003.9611, 2004.2, "usual at this time is 2003.97 to 2004.2 hPa"),
         (48_211_305.0, 48_211_310.2, 48_211_390.0, "usual at this time is 48211311 to 48211390 hPa"),
+        (1e9, 1e307, 1.0000001e307, "usual at this time is about 1e+307 hPa"),
         (-40.0, 3.0, 3.0, "usual at this time is about 3 hPa"),
     ],
 )
