@@ -219,6 +219,8 @@ class Rhythm:
         due = begin + patience
         if self.pauses is not None:
             due = max(due, self.pauses.until(begin, watch.offset))
+            if begin > self.clock:  # counted from later on, it is the pause that it was
+                due = max(due, self.pauses.until(self.clock, watch.offset))
         if self.expect is not LEARNT:
             due = self.expect.allow(begin, due, patience, watch.offset)
         return due

@@ -115,6 +115,50 @@ def test_a_long_outage_by_day_excuses_no_other_hour() -> None:
     assert told - death <= 360.0
 
 
+def test_a_reconnect_in_a_pause_that_came_once_changes_nothing() -> None:
+    """Off from 8 to 16 h one day, it may be off so long on the next, however its silence is counted."""
+
+    def told_after(*reconnects: float) -> float:
+        site = Site()
+        site.live(reports(60.0, lambda at: not 8 < (at - MONDAY) / HOUR - 4 * 24 < 16, 5 + 8.5 / 24))
+        before = len(site.silences)
+        last = MONDAY + 5 * DAY + 8.5 * HOUR
+        for at in reconnects:
+            site.wait(last + at * HOUR)
+            site.detector.disconnected(last + at * HOUR)
+            site.detector.connected(last + at * HOUR)
+        site.wait(last + DAY)
+        (told,) = site.silences[before:]
+        return (told - last) / HOUR
+
+    assert 7.5 < told_after() < 9.0
+    assert told_after(0.5, 2.5, 5.0) == told_after()
+
+
+def test_a_silence_counted_from_a_later_time_may_be_due_sooner() -> None:
+    """The first reconnect falls into the hours of a pause that came once, the second does not."""
+    site = Site()
+    site.live(reports(60.0, lambda at: not 8 < (at - MONDAY) / HOUR - 4 * 24 < 16, 5.25))
+    begin = MONDAY + 5.25 * DAY  # two hours before those of the pause
+    site.detector.disconnected(begin + 60.0)
+    site.detector.connected(begin + 2 * HOUR)
+    site.wait(begin + 2 * HOUR + 1200.0)
+    site.detector.disconnected(begin + 2 * HOUR + 1200.0)
+    site.detector.connected(begin + 4.5 * HOUR)
+    before = len(site.silences)
+    site.wait(begin + DAY)
+    (told,) = site.silences[before:]
+    assert told - begin - 4.5 * HOUR <= 360.0
+
+
+def test_what_a_person_switches_on_is_soon_known() -> None:
+    """A laptop of no hours: its first two absences are reported, a third one as long is not."""
+    on = [(0.0, 7.0), (15.0, 18.0), (40.0, 45.0), (62.0, 66.0)]
+    site = Site()
+    told = site.live(reports(60.0, lambda at: any(a <= (at - MONDAY) / HOUR < b for a, b in on), 2.75))
+    assert len(told) == 2
+
+
 def test_two_outages_of_the_same_hour_a_week_apart_excuse_none() -> None:
     """Both were at noon by chance. Two days in a row would be usual; the day after the second stays so."""
 

@@ -6,14 +6,8 @@ from typing import Any
 import pytest
 
 from agent.prompt.question import check_answer, parse_answer
+from tests.prompt.test_question import HEAD
 
-HEAD = {
-    "now": "2026-03-02 09:00",
-    "from": "2026-03-01 18:00",
-    "to": "2026-03-02 08:00",
-    "devices": 2,
-    "findings": 3,
-}
 FACTS: dict[str, dict[str, Any]] = {
     "f1": {
         "id": "f1",
