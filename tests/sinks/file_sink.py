@@ -27,6 +27,8 @@ class FileSink:
 
     def __init__(self, path: Path, *, early: bool = False) -> None:
         self._file = path.open("ab")
+        if self._file.tell():
+            self._file.write(b"\n")  # ends a line that a kill cut
         self._early = early
         self._queue: SimpleQueue[tuple[Outgoing, Callable[[Answer], object]]] = SimpleQueue()
         Thread(target=self._work, daemon=True).start()

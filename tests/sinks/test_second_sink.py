@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,8 +64,9 @@ def run(folder: Path, *, kills: int, early: bool = False) -> Outcome:
     assert live(folder, count=20) == 0
     delivered: dict[str, list[str]] = defaultdict(list)
     for line in (folder / "file").read_text().splitlines():
-        key, payload = json.loads(line)
-        delivered[key].append(payload)
+        with suppress(json.JSONDecodeError):  # cut by a kill: it was not delivered
+            key, payload = json.loads(line)
+            delivered[key].append(payload)
     promised: dict[str, list[str]] = defaultdict(list)
     with Reader.open(folder) as reader:
         for verdict in reader.verdicts(limit=10**6):
