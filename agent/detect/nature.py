@@ -121,6 +121,16 @@ def fall(prev: float, value: float) -> int:
     return RESETS if 0.0 <= value <= ZERO * prev else FALLS
 
 
+def was_wild(state: State, prev: float, value: float) -> bool:
+    """Return whether a single value was as far away as a sensor's error is: the others know nothing of it.
+
+    A kettle may have run for one reading.
+    """
+    low, high = state[X_LO], state[X_HI]
+    far = max(prev - high, low - prev)
+    return low <= value <= high and far > high - low and state[TRAIT] != USE
+
+
 def is_meter(state: State) -> bool:
     """Return whether a series that is judged by its values turns out to only rise, except for resets."""
     rises, moves = state[RISES], state[MOVES]

@@ -139,7 +139,10 @@ def _move(s: State, prev: float, x: float, gap_s: float) -> float | None:
     if s[SAME] > 1.0:
         flat.end_run(s, prev)
     size = x - prev
-    s[TRAVEL] += size * size
+    if s[RUN] == 1.0 and nature.was_wild(s, prev, x):
+        s[TRAVEL] = max(0.0, s[TRAVEL] - size * size)  # about that of the step to it
+    else:
+        s[TRAVEL] += size * size
     s[MOVES] += 1.0
     if size > 0.0:
         s[RISES] += 1.0

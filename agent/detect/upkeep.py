@@ -40,6 +40,7 @@ from agent.detect.state import (
     SAME,
     SETTLED,
     TOTAL,
+    TRAVEL,
     UPKEEP_AT,
     WARM,
     M,
@@ -106,6 +107,7 @@ def _introduce(state: State) -> None:
     kept = [value for value in recent if low <= value <= high]
     mean = sum(kept) / len(kept)
     step = sum(abs(b - a) for a, b in pairwise(kept)) / max(1, len(kept) - 1)
+    state[TRAVEL] = min(state[TRAVEL], state[MOVES] * (high - low) ** 2)
     _begin_ranges(state, low, high, mean, step)
     watermarks.begin(state, low, high)
     for feature in (VALUE, NEAR):

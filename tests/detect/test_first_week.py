@@ -154,6 +154,21 @@ def test_a_weekend_is_no_drift() -> None:
     assert alarms(Stream().feed(values)) == 0
 
 
+@pytest.mark.parametrize(("cold", "news"), [((5, 6), False), ((4,), True)])
+def test_hours_are_not_compared_on_the_first_weekend(cold: tuple[int, ...], *, news: bool) -> None:
+    """An office that is cold on Saturday and Sunday; a working day without heat is news."""
+    rng, value, detector, found = random.Random(8), 20.0, Detector(), 0
+    monday = signals.START - signals.START % 604_800.0 + 4 * 86_400.0  # 1970 began on a Thursday
+    for step in range(9 * 144):
+        hour, day = step % 144 / 6.0, step // 144
+        warm = 21.5 if day not in cold and 6 < hour < 18 else 17.5
+        value += (warm - value) * 0.08
+        at = monday + 600.0 * step
+        score = detector.update(Reading("office", "temperature", at, round(value + rng.gauss(0.0, 0.03), 2)), at)
+        found += score.alarm
+    assert (found > 0) == news
+
+
 def test_a_refill_is_a_warning_and_a_hot_room_is_critical() -> None:
     """A store has no natural bound; a temperature that was never near such a value is critical."""
     for metric, critical in (("level", False), ("temperature", True)):
@@ -212,3 +227,18 @@ def office(days: int) -> list[Score]:
 def test_the_second_weekend_is_like_the_first() -> None:
     """The first one is excused and learnt, so that closer lines do not report the next."""
     assert alarms(office(21)) == 0
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_a_lone_wild_reading_blinds_no_mean(first: bool) -> None:
+    """A freezer whose sensor sent 85 once, in its tenth minute or its fourth day, and that warms by 2 K at noon."""
+    rng, values = random.Random(9), []
+    for minute in range(12 * DAY):
+        cycle = abs(minute % 47 / 47.0 - 0.5) * 4.0  # 2 K up and down with the compressor
+        values.append(round(5 * (-21.0 + cycle + rng.gauss(0.0, 0.02))) / 5)
+    values[10 if first else 3 * DAY + 600] = 85.0
+    assert alarms(Stream().feed(values)) <= 1
+    values[9 * DAY : 9 * DAY + 360] = [value + 2.0 for value in values[9 * DAY : 9 * DAY + 360]]
+    stream = Stream()
+    stream.feed(values[: 9 * DAY])
+    assert alarms(stream.feed(values[9 * DAY : 9 * DAY + 360])) > 0
