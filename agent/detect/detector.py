@@ -196,9 +196,11 @@ class Detector:
     def note_hour(self, device: str, at: float, clock: float) -> None:
         """Note levels and presence of a device's series once an hour; call it with each judged message."""
         hour, last = int(at // 3600.0), self._noted.get(device, 0)
-        if hour <= last:
+        if hour <= last <= max(hour, int(clock // 3600.0)) + 1:
             return
         self._noted[device] = hour
+        if hour < last:
+            return  # the wall clock was ahead for a while
         metrics = self._series.get(device, {}).values()
         for series in metrics:
             series.note_hour(hour)

@@ -152,7 +152,7 @@ def test_a_silence_counted_from_a_later_time_may_be_due_sooner() -> None:
 
 
 def test_a_silence_counted_from_online_may_be_due_sooner() -> None:
-    """The reconnect falls into the hours of a pause that came once, the device's word that it is there does not."""
+    """The reconnect falls into the hours of a pause that came once, `online` does not."""
     site = Site()
     site.live(reports(60.0, lambda at: not 8 < (at - MONDAY) / HOUR - 4 * 24 < 16, 5.25))
     begin = MONDAY + 5.25 * DAY  # two hours before those of the pause

@@ -86,6 +86,17 @@ def test_it_may_fall_away_within_an_hour(minutes: float) -> None:
     assert absent(room.send(4.0, climate("temperature"))) == [["humidity"]]
 
 
+def test_a_wall_clock_that_was_ahead_for_a_while_hides_nothing() -> None:
+    """One message of next year, by the wall clock; the agent's own does not jump."""
+    room, both = Room(), climate("temperature", "humidity")
+    room.send(30.0, both)
+    for metric, value in both(room.at).items():
+        room.detector.update(Reading(DEVICE, metric, room.at + 365 * 24 * HOUR, value), room.at)
+    room.detector.note_hour(DEVICE, room.at + 365 * 24 * HOUR, room.at)
+    room.send(0.5, both)
+    assert absent(room.send(5.0, climate("temperature"))) == [["humidity"]]
+
+
 def test_metrics_of_one_chip_are_one_silence() -> None:
     """The battery of the device is left."""
     room = Room()
