@@ -73,6 +73,7 @@ RULES = tuple(
             r"\b(?:crossings|rooms|desk|scribe|witness(?:es)?|harvest(?:s|ed)?|wary)\b",
             "use the term of the field",
         ),
+        (r"\. - (?=[A-Z`])", "begin each item of a list on a line of its own"),
         (r"\w\(s\)", "count, then write the singular or the plural"),
     )
 )

@@ -201,7 +201,7 @@ def _said(view: SeriesView) -> dict[str, Any] | None:
 
 
 def _overview(told: dict[str, Any]) -> list[str]:
-    lines = [f"{len(told['devices'])} devices"]
+    lines = [many(len(told["devices"]), "device")]
     for one in told["devices"]:
         state = ", silent" if one["silent"] else ""
         finding = f", {one['finding']['kind']} since {one['finding']['opened']}" if one["finding"] else ""

@@ -30,6 +30,7 @@ from agent.journal.reader import Reader
 from agent.mqtt.errors import REFUSED
 from agent.mqtt.probe import request
 from agent.status.journal_view import worst_first
+from agent.verdict.command import CommandError, read_command
 from agent.verdict.people import People
 
 ANSWER_S = 5.0
@@ -175,7 +176,7 @@ def _send(args: argparse.Namespace, keys: Mapping[str, Any]) -> int:
 
     Raises:
         UnavailableError: the broker, or the agent, did not answer.
-        UnknownError: the agent refused the command.
+        UnknownError: it is not a command, or the agent refused it.
     """
     config = load_apart(args.config)
     answer = send(config, keys)
@@ -189,14 +190,26 @@ def _send(args: argparse.Namespace, keys: Mapping[str, Any]) -> int:
 
 
 def send(config: Config, keys: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the running agent's answer to a command."""
+    """Return the running agent's answer to a command.
+
+    Raises:
+        UnavailableError: the broker, or the agent, did not answer.
+        UnknownError: it is not a command, so it was not sent.
+    """
     command_id = f"cli-{token_hex(8)}"
+    body = json.dumps(
+        {**{key: keys[key] for key in keys if keys[key] is not None}, "id": command_id}
+    ).encode()
+    try:
+        read_command(body)
+    except CommandError as error:
+        raise UnknownError(error.detail) from error
     base = config.base_topic
     link = replace(settings.of_link(config), client_id=f"{config.name}-{command_id}")
     ended = request(
         link,
         f"{base}/command",
-        json.dumps({**{key: keys[key] for key in keys if keys[key] is not None}, "id": command_id}).encode(),
+        body,
         answers=f"{base}/command/result",
         is_answer=lambda body: _id_of(body) == command_id,
         for_s=ANSWER_S,

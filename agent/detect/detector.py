@@ -42,6 +42,7 @@ EVICTED_AT_ONCE = 100
 MAX_NAME = 120  # of a series in a sentence
 MAX_CHANGES = 100  # changes of unit that nobody has read
 RANKED_AT_ONCE = 1000  # of which the next evictions take theirs
+CROWD = 32  # series of a device, beyond which it matters little exactly how many they are
 GREEDY_SHARE = 10  # a device with more than this part of all series makes room before the others
 
 
@@ -88,6 +89,7 @@ class Detector:
         self._zone = zone
         self._watch = Watch(self._settings, None if zone is None else partial(offset_of, zone))
         self._allowed = Allowed()
+        self._crowds: dict[str, int] = {}  # by device with more than CROWD series: how many are judged
         self._noted: dict[str, int] = {}  # by device: the hour of the last look at its series
         self._absent: dict[str, float] = {}  # device with series that fell away -> clock of the look
         self._count = 0  # readings ever
@@ -196,9 +198,11 @@ class Detector:
     def note_hour(self, device: str, at: float, clock: float) -> None:
         """Note levels and presence of a device's series once an hour; call it with each judged message."""
         hour, last = int(at // 3600.0), self._noted.get(device, 0)
-        if hour <= last:
+        if hour <= last <= max(hour, int(clock // 3600.0)) + 1:
             return
         self._noted[device] = hour
+        if hour < last:
+            return  # the wall clock was ahead for a while
         metrics = self._series.get(device, {}).values()
         for series in metrics:
             series.note_hour(hour)
@@ -212,12 +216,26 @@ class Detector:
         device, metric = reading.device, reading.metric
         tuning = choose_tuning(self._tuning, device, metric)
         series = Series(metric, reading.unit, choose(self._limits, device, metric), tuning)
-        self._series.setdefault(device, {})[metric] = series
+        metrics = self._series.setdefault(device, {})
+        known = any(one.tuning is tuning for one in metrics.values())
+        metrics[metric] = series
         self.stats.series += 1
-        self._count_mates(device)
-        if self._tuning:
+        self._add_mate(device, series)
+        if self._tuning and not known:
             self._expect(device)
         return series
+
+    def _add_mate(self, device: str, series: Series) -> None:
+        """Count a new series; those of a crowd are gone through now and then, so that each costs the same."""
+        before = self._crowds.get(device)
+        if before is None:
+            self._count_mates(device)
+            return
+        self._crowds[device] = count = before + series.judged
+        if _rounded(count) == _rounded(before):
+            series.state[MATES] = _rounded(count)
+        else:
+            self._set_mates(device, count)
 
     def _regard(self, device: str) -> None:
         """Count the series of a device that are judged, and let what is configured hold for its silence."""
@@ -228,8 +246,16 @@ class Detector:
         """Let each series of a device know how many of them are judged."""
         metrics = self._series[device].values()
         count = sum(series.judged for series in metrics)
-        for series in metrics:
-            series.state[MATES] = count
+        if len(metrics) > CROWD:
+            self._crowds[device] = count
+        else:
+            self._crowds.pop(device, None)
+        self._set_mates(device, count)
+
+    def _set_mates(self, device: str, count: int) -> None:
+        mates = _rounded(count)
+        for series in self._series[device].values():
+            series.state[MATES] = mates
 
     def _expect(self, device: str) -> None:
         """Let what is configured for the series of a device hold for its silence."""
@@ -454,6 +480,7 @@ class Detector:
         self._absent.pop(device, None)
         self._allowed.forget(device)
         self._noted.pop(device, None)
+        self._crowds.pop(device, None)
 
     # ------------------------------------------------------------------------------------- views
 
@@ -651,7 +678,7 @@ class Detector:
             series = self._series[device][metric]
             series.was, series.pending, series.said, series.word = was, pending, said, word
             series.odd = pending is not None or said is not None
-        self._noted = {}
+        self._noted, self._crowds = {}, {}
         for device, metric, noted, changes in hourly:
             self._noted[device] = noted
             self._series[device][metric].hourly = company.load(changes)
@@ -667,6 +694,12 @@ class Detector:
         self.stats.series = len(rows)
         for device in self._series:
             self._regard(device)
+
+
+def _rounded(count: int) -> int:
+    """Return a count, above ``CROWD`` its first four binary digits."""
+    lost = max(0, count.bit_length() - 4) if count > CROWD else 0
+    return count >> lost << lost
 
 
 def _foreign(reading: Reading, own: str | None, limit: Limit | None) -> Score:

@@ -4,13 +4,14 @@ It is looked at once an hour, at the device's first message in it: an hour in wh
 counts for none of its series. Only a series that came regularly for long is missed.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 from agent.detect.features import MANY_KINDS
-from agent.detect.state import AT, BORN_AT, FLAT_AT, KINDS, PREV, SAME, TOTAL
+from agent.detect.state import AT, BORN, BORN_AT, FLAT_AT, KINDS, PREV, SAME, TOTAL, X_HI, X_LO
+from agent.domain.metric_names import is_of_health
 from agent.domain.records import Absence
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 KNOWN_HOURS = 24  # of its device, in which a series came regularly, ...
 KNOWN_READINGS = 100  # ... and so many readings: then it is missed
 AGAIN = 4  # times as many hours, for each time that it was gone and came back: it may be its nature
+LONGER = 4  # times its longest absence, and a day: then that is not its nature
 MAX_GONE = 8
 IRREGULAR = 12  # hours of regularity that one without costs
 MAX_MORE = 168  # hours of regularity that count beyond those that are needed
@@ -26,13 +28,14 @@ MISSED = 2  # hours of its device without it
 FELLOWS = 5  # readings that another series had in them at least
 SLACK = 10  # the number of readings in an hour may differ by one in so many, and by one
 AROUND_S = 1800.0  # what changed so close to its last reading has to do with its end
+MAX_STILL = 64  # series without many values that may be new names
 PRESENT, DUE, REPORTED, BACK, NEVER = range(5)  # NEVER: to a person it is usual
 
 
 class Presence:
     """How regularly one series comes, by the hours of its device."""
 
-    __slots__ = ("count", "doubt", "gone", "hours", "missed", "others", "state", "total")
+    __slots__ = ("count", "doubt", "gone", "hours", "missed", "others", "state", "total", "longest", "known")  # noqa: RUF023 - as dumped, new ones last
 
     def __init__(self, total: float = 0.0) -> None:
         self.total = total  # readings at the last look
@@ -43,11 +46,18 @@ class Presence:
         self.others = 0  # readings of another series in these
         self.gone = 0  # times that it came back
         self.state = PRESENT
+        self.longest = 0  # hours without it before it came back
+        self.known = False  # whether it was ever regular
 
     @property
     def regular(self) -> bool:
         """Whether it would be missed."""
         return self.total >= KNOWN_READINGS and self.hours >= self._needed
+
+    @property
+    def overdue(self) -> bool:
+        """Whether an absence is to be reported: it may be the nature of the series, but not for so long."""
+        return self.regular or self.missed >= max(KNOWN_HOURS, LONGER * self.longest)
 
     @property
     def _needed(self) -> int:
@@ -57,20 +67,22 @@ class Presence:
         """Take an hour with readings; ``others`` are the counts of all series of the device, sorted."""
         if self.missed >= MISSED:
             self.gone, self.hours = min(self.gone + 1, MAX_GONE), 0
+            self.longest = max(self.longest, self.missed)
         in_step = _has_near(others, count) or (next_hour and _near(count, self.count))
         hours = self.hours + in_step - self.doubt - (IRREGULAR if self.missed else 0)
         self.hours = min(max(0, hours), self._needed + MAX_MORE)
+        self.known = self.known or self.regular
         self.doubt = 0 if in_step else IRREGULAR
         self.count, self.missed, self.others = count, 0, 0
         if self.state != NEVER:
             self.state = BACK if self.state == REPORTED else PRESENT
 
     def miss(self, others: int) -> bool:
-        """Take an hour without a reading; return whether that is one too many."""
+        """Take an hour without a reading; return whether a series that is known has been away for long."""
         self.missed += 1
         self.others += others
         long = self.missed >= MISSED and self.others >= FELLOWS
-        return long and self.state in (PRESENT, BACK) and self.regular
+        return long and self.state in (PRESENT, BACK) and (self.known or self.regular)
 
     def dump(self) -> list[Any]:
         """Return the state as JSON values."""
@@ -80,9 +92,47 @@ class Presence:
     def load(cls, values: Sequence[Any]) -> "Presence":
         """Take back what :meth:`dump` gave."""
         one = cls()
-        for name, value in zip(cls.__slots__, values, strict=True):
+        for name, value in zip(cls.__slots__, values, strict=False):  # a former version has fewer
             setattr(one, name, value)
         return one
+
+
+class Reasons:
+    """Series of a device that changed their state or began: what ends with them has not failed.
+
+    The colour of a lamp is not sent while it is off, and a metric may be renamed. A report
+    of a fault does not count, nor a series that has fallen away as well.
+    """
+
+    def __init__(self, known: Iterable["Series"], counts: Iterable[int]) -> None:
+        self._switched: list[float] = []
+        self._began: list[float] = []
+        self._still: list[tuple[float, float]] = []  # began, the last of one or two values
+        for series, count in zip(known, counts, strict=True):
+            state, presence = series.state, series.presence
+            away = presence is not None and presence.known and not count
+            if away or is_of_health(series.metric):
+                continue
+            if 1.0 < state[KINDS] < MANY_KINDS or not state[PREV]:
+                self._switched.append(state[FLAT_AT] if state[SAME] > 1.0 else state[AT])
+            if state[BORN]:
+                continue
+            if state[KINDS] >= MANY_KINDS:
+                self._began.append(state[BORN_AT])
+            elif len(self._still) < MAX_STILL:
+                self._still.append((state[BORN_AT], state[PREV]))
+        self._switched.sort()
+        self._began.sort()
+
+    def explain(self, series: "Series") -> bool:
+        """Return whether one of them goes with the last reading of a series."""
+        state = series.state
+        end = state[AT]
+        if _is_around(self._switched, end) or _is_around(self._began, end):
+            return True
+        return any(
+            abs(at - end) < AROUND_S and state[X_LO] <= value <= state[X_HI] for at, value in self._still
+        )
 
 
 def look(metrics: Iterable["Series"], *, next_hour: bool) -> bool:
@@ -93,7 +143,7 @@ def look(metrics: Iterable["Series"], *, next_hour: bool) -> bool:
     known = list(metrics)
     counts = [_count(series) for series in known]
     others, most = sorted(counts), max(counts, default=0)
-    found = False
+    found, reasons = False, None
     for series, count in zip(known, counts, strict=True):
         presence = series.presence
         if presence is None:
@@ -103,8 +153,11 @@ def look(metrics: Iterable["Series"], *, next_hour: bool) -> bool:
         if count:
             presence.come(count, others, next_hour=next_hour)
         elif most and presence.miss(most):
-            presence.state = REPORTED if _is_explained(series, known) or not _is_judged(series) else DUE
-            found = found or presence.state == DUE
+            reasons = reasons or Reasons(known, counts)
+            if reasons.explain(series) or not _is_judged(series):
+                presence.state = REPORTED
+            elif presence.overdue:
+                presence.state, found = DUE, True
     return found
 
 
@@ -149,23 +202,10 @@ def _is_judged(series: "Series") -> bool:
     return series.judged and not series.alarm and series.state[KINDS] >= MANY_KINDS
 
 
-def _is_explained(series: "Series", known: Iterable["Series"]) -> bool:
-    """Return whether another series of the device changed its state as this one fell away, or took its place.
-
-    The colour of a lamp is not sent while it is off.
-    """
-    end = series.state[AT]
-    for other in known:
-        if other is series:
-            continue
-        state = other.state
-        if abs(state[BORN_AT] - end) < AROUND_S:
-            return True
-        since = state[FLAT_AT] if state[SAME] > 1.0 else state[AT]
-        switched = 1.0 < state[KINDS] < MANY_KINDS or not state[PREV]
-        if switched and abs(since - end) < AROUND_S:
-            return True
-    return False
+def _is_around(times: Sequence[float], end: float) -> bool:
+    """Return whether one of the sorted times is close to the end of a series."""
+    place = bisect_right(times, end - AROUND_S)
+    return place < len(times) and times[place] < end + AROUND_S
 
 
 def _near(one: int, other: int) -> bool:

@@ -26,6 +26,7 @@ class DecodeReason(StrEnum):
     NEW_DEVICE_LIMIT = "new_device_limit"  # readable, but of one new device too many
     NEW_SERIES_LIMIT = "new_series_limit"  # the same of new metrics
     UNKNOWN_VERDICT = "unknown_verdict"  # feedback on a verdict that is not kept, or on more than one
+    BAD_COMMAND = "bad_command"  # JSON, but not a command
     COMMAND_LIMIT = "command_limit"  # a person's command, of too many in a short time
 
 
@@ -121,7 +122,7 @@ class Trigger(StrEnum):
     COUNT = "count"
     AGE = "age"
     SILENCE = "silence"
-    DRAIN = "drain"
+    DRAIN = "drain"  # in journals of older versions only
 
 
 class TimerKind(StrEnum):

@@ -145,6 +145,15 @@ reboots restarts bootcount mqttcount
 # At the end of a word or of a name: a contact that is on when something is wrong.
 _ALARMS: Final = frozenset({"leak", "smoke", "gas", "tamper", "monoxide"})
 
+# Parts of the names of metrics that report whether the device itself is well.
+_HEALTH: Final = frozenset(
+    """
+    error errors err fault faults faulty failure failures failed fail problem problems alarm alarms
+    warning warnings trouble defect defective broken ok valid healthy health fehler stoerung stoerungen
+    defekt alarme erreur erreurs panne defaut fallo fallos averia alarma storing storingen fout fouten
+    """.split()  # noqa: SIM905 - as above
+)
+
 _NOT_VALUES: Final = frozenset(
     """
     id ids uid uuid guid mac imei imsi iccid serial serialnumber sn eui deveui devaddr address addr ip
@@ -213,6 +222,12 @@ def is_alarm(name: str) -> bool:
     word = look_up(name).word
     last = (word or name.casefold()).rsplit("_", 1)[-1]
     return last in _ALARMS
+
+
+@lru_cache(maxsize=4096)
+def is_of_health(name: str) -> bool:
+    """Return whether a metric reports faults of its device, such as ``sensor_fault`` or ``dht_ok``."""
+    return not _HEALTH.isdisjoint(_SPLIT.split(_CAMEL.sub("_", _fold(name)).lower()))
 
 
 def name_for_people(name: str, longest: int = MAX_NAME) -> str:

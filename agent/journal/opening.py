@@ -94,11 +94,20 @@ def _move_aside(path: Path) -> Path:
     return aside
 
 
+def moved_aside(folder: Path) -> list[Path]:
+    """Return the damaged journals that were moved aside, the oldest first; none if the folder is not read."""
+    try:
+        names = [found.name for found in folder.iterdir()]
+    except OSError:  # such as no descriptor that is free
+        return []
+    return [
+        folder / name
+        for name in sorted(names)
+        if name.startswith("journal.corrupt-") and not name.endswith("-wal")
+    ]
+
+
 def _drop_oldest(folder: Path) -> None:
-    kept = sorted(
-        (found for found in folder.glob("journal.corrupt-*") if not found.name.endswith("-wal")),
-        key=lambda found: found.stat().st_mtime,
-    )
-    for old in kept[:-_MAX_ASIDE]:
+    for old in moved_aside(folder)[:-_MAX_ASIDE]:
         old.unlink()
         old.with_name(old.name + "-wal").unlink(missing_ok=True)

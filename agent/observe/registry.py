@@ -420,7 +420,7 @@ METRICS = (
     counter(
         "edge_windows_total",
         "Windows sealed.",
-        Label("trigger", tuple(Trigger)),
+        Label("trigger", tuple(one for one in Trigger if one is not Trigger.DRAIN)),
         read=lambda now: now.windows,
     ),
     gauge(

@@ -11,6 +11,7 @@ from agent.config import Config, Weakness, overlaps
 from agent.detect import Detector, DetectSettings, Limit, UnitChange
 from agent.journal import JournalStats
 from agent.journal.clocks import FAULTS
+from agent.journal.opening import moved_aside
 from agent.journal.unread import Unread
 from agent.mqtt.link import Link
 from agent.pipeline.outbox_feed import OutboxFeed
@@ -18,6 +19,7 @@ from agent.status.journal_view import JournalView
 from agent.status.limits import LimitFault, judge_patterns, judge_tuning_use, judge_uses
 from agent.status.schema import State
 from agent.status.sentences import (
+    aside_words,
     backlog_words,
     clock_words,
     evicted_words,
@@ -229,6 +231,8 @@ class Problems:
         """Return the weaknesses that do not stop the work, in sentences."""
         journal, detector = self.journal, self.detector
         found = link_notes(self.link.state, ids_reused=journal.ids_reused) + self.ai.notes()
+        if aside := moved_aside(self.config.agent.state_dir):
+            found.append(aside_words(aside[-1]))
         found += [str(fault) for fault in self._judge_limits() if not self._is_problem(fault)]
         if self.partition is not None:
             found += self.partition.notes()

@@ -1,6 +1,7 @@
 """Sentences for a person: the problem or weakness, since when, and the remedy."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from agent.journal.clocks import Fault, Faulty
 from agent.mqtt import LinkState, LinkStats
@@ -123,6 +124,14 @@ def telemetry_words(dropped: Mapping[str, int], since: float) -> str:
         f"{dropped['logs']} log lines, {dropped['traces']} spans and {dropped['metrics']} pushes of metrics"
         f" were lost since {iso(since)}: standard output, traces.endpoint or otel.endpoint takes them too"
         " slowly."
+    )
+
+
+def aside_words(path: Path) -> str:
+    """Return what a damaged journal cost."""
+    return (
+        f"The journal was damaged and begun again: what was learnt, and the findings before, are in {path}"
+        " only. Delete that file once it is no longer needed."
     )
 
 

@@ -101,7 +101,8 @@ def _read_target(do: Do, value: dict[str, Any]) -> tuple[str | None, str | None,
     if device is not None and (not isinstance(device, str) or not 0 < len(device) <= MAX_DEVICE):
         raise _refuse("device is not a name", f"send 1 to {MAX_DEVICE} characters")
     if finding_id is not None and (not isinstance(finding_id, str) or not _FINDING.fullmatch(finding_id)):
-        raise _refuse("finding_id is not an id of a finding", "copy it, or at least its first 4 characters")
+        remedy = "copy it, or at least its first 4 characters, or name the device instead"
+        raise _refuse("finding_id is not an id of a finding", remedy)
     if incident_id is not None and (not isinstance(incident_id, str) or not _FINDING.fullmatch(incident_id)):
         raise _refuse("incident_id is not an id of an incident", "copy it")
     if do in (Do.FORGET, Do.MAINTENANCE):
@@ -147,7 +148,7 @@ def _read_time(value: dict[str, Any], key: str) -> float | None:
 
 
 def _refuse(what: str, remedy: str) -> CommandError:
-    return CommandError(DecodeReason.BAD_JSON, f"command: {what}; {remedy}")
+    return CommandError(DecodeReason.BAD_COMMAND, f"command: {what}; {remedy}")
 
 
 def reply_topic(base_topic: str, reply: Reply | None) -> str:

@@ -154,6 +154,27 @@ def test_a_plan_without_an_end_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
     assert ask(capsys, "maintenance", "x", "--until", "soon", "--config", config)[0] == 2
 
 
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["finding", "ack", "freezer-1"], "finding_id is not an id of a finding; copy it"),
+        (["finding", "confirm", "0a1"], "finding_id is not an id of a finding; copy it"),
+        (["finding", "ack", "--incident", "x"], "incident_id is not an id of an incident"),
+        (["finding", "snooze", "0a1b", "--for", "1w"], "for is not a time span"),
+        (["device", "forget", "x" * 1025], "device is not a name"),
+        (["maintenance", "", "--for", "1h"], "device is not a name"),
+    ],
+)
+def test_a_wrong_word_is_named_and_not_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], argv: list[str], words: str
+) -> None:
+    """Exit 2 in one line; there is no broker that could have had it."""
+    config = write_config(tmp_path, mqtt=DEAD)
+    code, out, err = ask(capsys, *argv, "--config", str(config))
+    assert (code, out, err.count("\n")) == (2, "", 1), err
+    assert err.startswith(f"edge-agent: command: {words}")
+
+
 def test_lists_without_a_journal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 69, as with every command that reads it."""
     config = str(write_config(tmp_path, mqtt=DEAD))

@@ -151,6 +151,21 @@ def test_a_silence_counted_from_a_later_time_may_be_due_sooner() -> None:
     assert told - begin - 4.5 * HOUR <= 360.0
 
 
+def test_a_silence_counted_from_online_may_be_due_sooner() -> None:
+    """The reconnect falls into the hours of a pause that came once, `online` does not."""
+    site = Site()
+    site.live(reports(60.0, lambda at: not 8 < (at - MONDAY) / HOUR - 4 * 24 < 16, 5.25))
+    begin = MONDAY + 5.25 * DAY  # two hours before those of the pause
+    site.detector.disconnected(begin + 60.0)
+    site.detector.connected(begin + 2 * HOUR)
+    site.wait(begin + 4.5 * HOUR)
+    assert site.detector.device_state(DEVICE, True, begin + 4.5 * HOUR) is None
+    before = len(site.silences)
+    site.wait(begin + DAY)
+    (told,) = site.silences[before:]
+    assert told - begin - 4.5 * HOUR <= 360.0
+
+
 def test_what_a_person_switches_on_is_soon_known() -> None:
     """A laptop of no hours: its first two absences are reported, a third one as long is not."""
     on = [(0.0, 7.0), (15.0, 18.0), (40.0, 45.0), (62.0, 66.0)]

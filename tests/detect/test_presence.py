@@ -86,6 +86,17 @@ def test_it_may_fall_away_within_an_hour(minutes: float) -> None:
     assert absent(room.send(4.0, climate("temperature"))) == [["humidity"]]
 
 
+def test_a_wall_clock_that_was_ahead_for_a_while_hides_nothing() -> None:
+    """One message of next year, by the wall clock; the agent's own does not jump."""
+    room, both = Room(), climate("temperature", "humidity")
+    room.send(30.0, both)
+    for metric, value in both(room.at).items():
+        room.detector.update(Reading(DEVICE, metric, room.at + 365 * 24 * HOUR, value), room.at)
+    room.detector.note_hour(DEVICE, room.at + 365 * 24 * HOUR, room.at)
+    room.send(0.5, both)
+    assert absent(room.send(5.0, climate("temperature"))) == [["humidity"]]
+
+
 def test_metrics_of_one_chip_are_one_silence() -> None:
     """The battery of the device is left."""
     room = Room()
@@ -139,6 +150,76 @@ def test_a_metric_that_is_renamed_is_not_missed() -> None:
     room = Room()
     room.send(48.0, climate("temperature", "humidity"))
     assert room.send(48.0, climate("temperature", "relative_humidity")) == []
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [
+        {"sensor_fault": 1.0},  # it begins with the failure
+        {"error_code": 7.0},
+        {"humidity_raw": 1023.0},
+    ],
+)
+def test_a_series_that_begins_with_a_failure_is_no_excuse(failing: Values) -> None:
+    """It has none of the values of the metric that it would replace."""
+    room, one = Room(), climate("temperature")
+    room.send(48.0, climate("temperature", "humidity"))
+    assert absent(room.send(4.0, lambda at: {**failing, **one(at)})) == [["humidity"]]
+
+
+@pytest.mark.parametrize(("name", "well"), [("sensor_fault", 0.0), ("dht_ok", 1.0), ("Störung", 0.0)])
+def test_a_state_that_reports_the_failure_is_no_excuse(name: str, well: float) -> None:
+    """Another state is."""
+    both, one = climate("temperature", "humidity"), climate("temperature")
+    for metric, found in ((name, [["humidity"]]), ("relay", [])):
+        room = Room()
+        room.send(48.0, lambda at, metric=metric: {metric: well, **both(at)})  # type: ignore[misc]
+        later = room.send(4.0, lambda at, metric=metric: {metric: 1.0 - well, **one(at)})  # type: ignore[misc]
+        assert absent(later) == found, metric
+
+
+def test_a_battery_that_is_replaced_is_no_excuse() -> None:
+    """Its charge is learnt again, but is not a new metric."""
+    both, one = climate("temperature", "humidity"), climate("temperature")
+    room = Room()
+    room.send(48.0, lambda at: {"battery": 30.0 - (at - START) / HOUR // 8, **both(at)})
+    found = room.send(4.0, lambda at: {"battery": 100.0 - at % 7 // 3, **one(at)})
+    assert absent(found) == [["humidity"]]
+
+
+def test_a_last_value_of_zero_excuses_nothing() -> None:
+    """Neither itself nor what fell away with it."""
+    room = Room()
+    room.send(48.0, climate("temperature", "humidity", "pressure"))
+    dying = climate("temperature", "humidity")
+    room.send(0.1, lambda at: {"pressure": 0.0, **dying(at)})
+    assert absent(room.send(4.0, climate("temperature"))) == [["humidity", "pressure"]]
+
+
+def test_a_metric_that_was_often_gone_is_missed_when_it_stays_away() -> None:
+    """After four times its longest absence, a day at least."""
+    room, one = Room(), climate("temperature")
+    both = climate("temperature", "humidity")
+    for _ in range(6):
+        room.send(30.0, both)
+        room.send(7.0, one)
+    room.send(30.0, both)
+    assert room.send(26.0, one) == []
+    assert absent(room.send(4.0, one)) == [["humidity"]]
+    assert room.send(24.0 * 14, one) == []
+
+
+def test_what_was_excused_is_so_until_it_is_back() -> None:
+    """Though the state that excused it changes again."""
+    both = climate("temperature", "colour")
+    room = Room()
+    room.send(60.0, lambda at: {"state": 1.0, **both(at)})
+    for _ in range(3):
+        room.send(5.0, lambda at: {"state": 0.0, "temperature": both(at)["temperature"]})
+        room.send(5.0, lambda at: {"state": 1.0, **both(at)})
+    away = room.send(5.0, lambda at: {"state": 0.0, "temperature": both(at)["temperature"]})
+    away += room.send(24.0 * 20, lambda at: {"state": at // 7200 % 2, "temperature": both(at)["temperature"]})
+    assert away == []
 
 
 @pytest.mark.parametrize("per_hour", [0.3, 1.0, 3.0, 12.0, 40.0])

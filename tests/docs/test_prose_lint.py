@@ -25,6 +25,7 @@ BROKEN = (  # one sentence for each rule, in the order of the rules
     "An id by which repeats are found.",
     "A turn may end amid a row.",
     "A second connection is the witness.",
+    "- The first item ends. - The second begins.",
     "1 call(s) failed.",
 )
 PLAIN = (

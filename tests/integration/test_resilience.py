@@ -10,6 +10,7 @@ import pytest
 
 from agent.testing.failpoint import VARIABLE
 from tests.integration.patients import HANGS, Patient, publish
+from tests.support.agent_process import AgentProcess
 from tests.support.broker import Broker
 from tests.support.waiting import wait_for
 
@@ -111,3 +112,29 @@ def test_a_web_server_that_hangs_is_said_and_the_rest_goes_on(
     publish(patient, broker)
     wait_for(lambda: patient.journaled() == 1, 10, "the reading is journaled")
     assert patient.agent.stop() == 0
+
+
+@pytest.mark.process
+def test_a_journal_that_was_begun_again_is_told_until_the_old_one_is_deleted(
+    tmp_path: Path, broker: Broker
+) -> None:
+    """The status names the file; a sound journal has no such note."""
+    agent = AgentProcess(tmp_path, broker_url=broker.url)
+    state = tmp_path / "state"
+    with agent:
+        assert not damaged(agent)
+        agent.stop()
+        journal = state / "journal.sqlite"
+        journal.write_bytes(b"garbage" * 100)
+        agent.start()
+        (note,) = damaged(agent)
+        (aside,) = state.glob("journal.corrupt-*")
+        assert str(aside) in note
+        aside.unlink()
+        assert not damaged(agent)
+
+
+def damaged(agent: AgentProcess) -> list[str]:
+    """Return the notes of the status about a damaged journal, once it is ready."""
+    agent.wait_ready()
+    return [note for note in agent.status()["notes"] if "The journal was damaged" in note]

@@ -146,7 +146,7 @@ def test_a_message_that_is_no_command_is_put_aside_and_answered(rig: Rig) -> Non
         assert len(rig.acks) == 1
     with Reader.open(rig.folder) as reader:
         assert [(one.reason, one.topic) for one in reader.quarantine(limit=9)] == [
-            ("bad_json", "own/command")
+            ("bad_command", "own/command")
         ]
 
 

@@ -87,6 +87,18 @@ def test_anything_else_is_refused_with_a_remedy(payload: bytes, words: str) -> N
     assert words in caught.value.detail
 
 
+def test_json_that_is_not_a_command_has_a_reason_of_its_own() -> None:
+    """A broken payload keeps the reason of JSON."""
+    for payload, reason in (
+        (say(do="ack", finding_id="x"), "bad_command"),
+        (b"[]", "bad_command"),
+        (b"{", "bad_json"),
+    ):
+        with pytest.raises(CommandError) as caught:
+            read_command(payload)
+        assert caught.value.reason == reason
+
+
 def test_the_id_of_a_refused_command_is_known_for_the_answer() -> None:
     """If it is one."""
     for given, known in (("c-1", "c-1"), ("c 1", ""), (5, "")):
