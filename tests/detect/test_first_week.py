@@ -231,7 +231,7 @@ def test_the_second_weekend_is_like_the_first() -> None:
 
 @pytest.mark.parametrize("first", [False, True])
 def test_a_lone_wild_reading_blinds_no_mean(first: bool) -> None:
-    """A freezer whose sensor sent 85 once, in its tenth minute or its fourth day, and that warms by 2 K at noon."""
+    """A freezer whose sensor sent 85 once, in its tenth minute or on its fourth day; it warms by 2 K."""
     rng, values = random.Random(9), []
     for minute in range(12 * DAY):
         cycle = abs(minute % 47 / 47.0 - 0.5) * 4.0  # 2 K up and down with the compressor
