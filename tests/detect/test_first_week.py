@@ -164,8 +164,8 @@ def test_hours_are_not_compared_on_the_first_weekend(cold: tuple[int, ...], *, n
         warm = 21.5 if day not in cold and 6 < hour < 18 else 17.5
         value += (warm - value) * 0.08
         at = monday + 600.0 * step
-        score = detector.update(Reading("office", "temperature", at, round(value + rng.gauss(0.0, 0.03), 2)), at)
-        found += score.alarm
+        reading = Reading("office", "temperature", at, round(value + rng.gauss(0.0, 0.03), 2))
+        found += detector.update(reading, at).alarm
     assert (found > 0) == news
 
 
