@@ -43,9 +43,9 @@ HEAVY = {
 }
 # Of the standard library, what an agent without a model has no use for; of its own what calls a model.
 UNUSED = {
-    "agent.ai.caller", "agent.budget.ledger", "decimal", "difflib", "email", "encodings.idna", "html",
-    "http.client", "http.server", "lzma", "shutil", "socketserver", "statistics", "tempfile", "urllib.error",
-    "urllib.request", "wsgiref",
+    "_hashlib", "_ssl", "agent.ai.caller", "agent.budget.ledger", "ast", "decimal", "difflib", "dis", "email",
+    "encodings.idna", "html", "http.client", "http.server", "lzma", "pkgutil", "shutil", "socketserver",
+    "statistics", "tempfile", "urllib.error", "urllib.request", "wsgiref",
 }  # fmt: skip
 
 
