@@ -1,7 +1,7 @@
 """Wire: buffered bytes between paho and the socket, with its own PUBLISH parser.
 
 paho reads a packet with three ``recv`` calls and writes each PUBACK with a ``send`` of its own. This wire is
-a socket to paho, but reads 64 KiB at a time, hands whole PUBLISH packets straight on and gives paho only
+a socket to paho, but reads 16 KiB at a time, hands whole PUBLISH packets straight on and gives paho only
 the rest, one packet at a time; what is written is gathered and sent once per turn of the loop.
 """
 
@@ -13,7 +13,7 @@ from typing import Protocol
 from agent.domain.records import AgentError, Reply
 from agent.domain.tls import is_end_of_tls, is_tls_socket, needs_reading, needs_writing
 
-CHUNK = 1 << 16
+CHUNK = 1 << 14
 PUBLISH = 0x30
 MAX_LENGTH_BYTES = 4
 USER_PROPERTY = 0x26
