@@ -23,10 +23,11 @@ EXIT_INTERRUPTED = 130
 
 DEFAULT_CONFIG = Path("/etc/edge-agent/agent.yaml")
 #: Modules for servers, gateways and proxies of two libraries, that the agent does not use: 3 MiB.
-_UNUSED_BY = {
-    "paho.mqtt.client": ("urllib.request",),
-    "prometheus_client": ("http.server", "socketserver", "urllib.error", "urllib.request", "wsgiref"),
-}
+_UNUSED_BY_PROMETHEUS = (
+    "http.server", "prometheus_client.decorator", "socketserver", "ssl", "urllib.error", "urllib.request",
+    "wsgiref",
+)  # fmt: skip
+_UNUSED_BY_PAHO = ("urllib.request",)
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 SCHEMAS = ("verdict", "event", "incident", "status")
 
@@ -373,8 +374,9 @@ def _with_config(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
 
 def _run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(EXIT_OK))  # the app takes it over
-    from agent.domain.lean_import import import_without  # noqa: PLC0415 - only for the agent itself
+    from agent.domain.lean_import import import_without, postpone  # noqa: PLC0415 - only for the agent itself
 
-    for library, unused in _UNUSED_BY.items():
-        import_without(unused, library)
+    import_without(_UNUSED_BY_PROMETHEUS, "prometheus_client")
+    postpone()
+    import_without(_UNUSED_BY_PAHO, "paho.mqtt.client")
     return int(_command("start").run(args))

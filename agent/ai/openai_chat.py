@@ -120,7 +120,9 @@ def _connect(base_url: str, api_key: str) -> "AsyncOpenAI":
                 api_key=api_key,
                 max_retries=0,
                 http_client=httpx2.AsyncClient(
-                    transport=capped_http.CappedTransport(trust_env=False),
+                    transport=capped_http.CappedTransport(
+                        trust_env=False, verify=capped_http.authorities(base_url)
+                    ),
                     trust_env=False,
                     timeout=CONNECT_S,
                 ),

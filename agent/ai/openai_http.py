@@ -1,5 +1,6 @@
 """An HTTP transport with bounded responses, always read as UTF-8."""
 
+import ssl
 from collections.abc import AsyncIterator
 
 import httpx2
@@ -10,6 +11,14 @@ MAX_HEADER = 256  # bytes of a value
 #: The headers that are read. The client would decode by any charset, parse cookies and follow addresses.
 HEADERS = frozenset({b"date", b"retry-after", b"retry-after-ms", b"x-request-id"})
 JSON = (b"content-type", b"application/json; charset=utf-8")
+
+
+def authorities(base_url: str) -> ssl.SSLContext | bool:
+    """Return how an endpoint proves itself: True for the authorities of the system, which take 1 MiB.
+
+    Without TLS none is needed; TLS with the context that is returned then fails.
+    """
+    return not base_url.lower().startswith("http:") or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 class BodyTooLargeError(httpx2.TransportError):

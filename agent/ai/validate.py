@@ -6,7 +6,9 @@ from dataclasses import dataclass, field, replace
 
 from agent.domain.model_calls import ErrorType, Reply
 from agent.domain.records import Answer, Batch, Check, Grounding, Outcome, Reason, Source, Window
-from agent.prompt import ALONE, Parsed, Problem, Shared, ground, parse, reveal
+from agent.prompt import ALONE, Shared, reveal
+from agent.prompt.ground import ground
+from agent.prompt.parse import Parsed, Problem, parse
 
 MAX_DETAIL = 40
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
-from agent.ai.call_record import transcript_of
 from agent.domain.fault import fault_words
 from agent.domain.model_calls import CallRecord
 from agent.journal import JournalError
@@ -31,6 +30,8 @@ class Transcripts:
 
     def add(self, record: CallRecord) -> None:
         """Journal one call with the earlier calls of its batch."""
+        from agent.ai.call_record import transcript_of  # noqa: PLC0415 - loaded with the first call
+
         batch_id = record.request.batch_id
         while batch_id not in self._calls and len(self._calls) >= MAX_BATCHES:
             del self._calls[next(iter(self._calls))]

@@ -1,6 +1,6 @@
 """TLS and login of the web port, from their files."""
 
-import ssl
+from typing import TYPE_CHECKING
 
 from agent.config import Config
 from agent.config.credentials import read_secret
@@ -8,8 +8,11 @@ from agent.observe.redact import Secrets
 from agent.web.http import BasicAuth
 from agent.web.server import server_tls
 
+if TYPE_CHECKING:
+    import ssl
 
-def web_tls(config: Config) -> ssl.SSLContext | None:
+
+def web_tls(config: Config) -> "ssl.SSLContext | None":
     """Return the web port's TLS context, or None without a certificate.
 
     Raises:

@@ -1,11 +1,26 @@
-"""Imports of libraries without the modules that they import and nobody here uses."""
+"""Imports of libraries without modules that nobody here uses, or not yet."""
 
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.machinery import ModuleSpec
+from threading import Lock, get_ident
 from types import ModuleType
 from typing import Any, cast
+
+#: By module, what the interpreter itself has of it: name here, name there, module there (3.12 has `_sha2`).
+_ON_USE = {
+    "hashlib": (
+        ("blake2b", "blake2b", "_blake2"),
+        ("sha256", "sha256", "_sha2"),
+        ("sha256", "sha256", "_sha256"),
+    ),
+    "hmac": (("compare_digest", "_compare_digest", "_operator"),),
+    "ssl": (),
+    "asyncio.sslproto": (),
+    "inspect": (),
+}
 
 
 class _Empty:
@@ -34,10 +49,13 @@ class _Placeholders:
     def __init__(self, unused: Sequence[str]) -> None:
         self._unused = unused
         self._made: list[str] = []
+        self._thread = get_ident()  # others may import meanwhile, and get the real modules
 
     def find_spec(
         self, name: str, _path: Sequence[str] | None, _target: ModuleType | None = None
     ) -> ModuleSpec | None:
+        if self._thread != get_ident():
+            return None
         if any(name == one or name.startswith((f"{one}.", f"{one}_")) for one in self._unused):
             return ModuleSpec(name, cast("Any", self), is_package=True)
         return None
@@ -81,3 +99,40 @@ def import_without(unused: Sequence[str], *names: str) -> None:
 def _import(names: Sequence[str]) -> None:
     for name in names:
         importlib.import_module(name)
+
+
+class _Later(ModuleType):
+    """A module that imports the real one at the first name that it lacks, and has its names from then on.
+
+    Its `__getattr__` is called for a missing name alone. The import is the ordinary one, with its locks.
+    """
+
+    _replacing = Lock()
+
+    def __init__(self, name: str, known: Mapping[str, Any]) -> None:
+        super().__init__(name)
+        vars(self).update(known, __spec__=ModuleSpec(name, None))
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "__path__":  # each `from ... import` looks for it; none of these is a package
+            raise AttributeError(name)
+        with _Later._replacing:
+            if sys.modules.get(self.__name__) is self:
+                del sys.modules[self.__name__]
+        real = importlib.import_module(self.__name__)
+        vars(self).update(vars(real))
+        return getattr(real, name)
+
+
+def postpone() -> None:
+    """Let OpenSSL, TLS (6 MiB) and ``inspect`` (1 MiB) be loaded when something uses them.
+
+    Nothing without TLS does: the hashes below are those of the interpreter, the same as OpenSSL's.
+    """
+    for name, parts in _ON_USE.items():
+        known: dict[str, Any] = {}
+        for here, there, module in parts:
+            with suppress(ImportError):
+                known[here] = getattr(importlib.import_module(module), there)
+        if name not in sys.modules:
+            sys.modules[name] = _Later(name, known)

@@ -58,7 +58,7 @@ class Connection:
         self.client.open()
 
     def read(self) -> int:
-        """Read at most 64 KiB; return how many bytes, 0 when there were none.
+        """Read at most 16 KiB; return how many bytes, 0 when there were none.
 
         Raises:
             WireError: the connection is over.

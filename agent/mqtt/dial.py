@@ -52,7 +52,7 @@ def dial(settings: LinkSettings, *, protocol: str, detect: bool = False) -> Dial
     return Dialled(sock, password, detector)
 
 
-def tls_context(settings: LinkSettings) -> ssl.SSLContext:
+def tls_context(settings: LinkSettings) -> "ssl.SSLContext":
     """Build the context from the files as they are now: TLS 1.2 or newer, host name checked."""
     for path in (settings.ca_file, settings.cert_file, settings.key_file):
         if path is not None:
@@ -64,7 +64,7 @@ def tls_context(settings: LinkSettings) -> ssl.SSLContext:
     return context
 
 
-def _open(settings: LinkSettings, context: ssl.SSLContext | None) -> socket.socket:
+def _open(settings: LinkSettings, context: "ssl.SSLContext | None") -> socket.socket:
     sock = _connect(settings)
     try:
         return sock if context is None else context.wrap_socket(sock, server_hostname=settings.host)

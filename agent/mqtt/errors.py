@@ -5,6 +5,7 @@ import socket
 import ssl
 from dataclasses import dataclass
 
+from agent.domain.tls import is_end_of_tls, is_tls_error
 from agent.mqtt.wire import WireError
 
 MAX_WORDS = 240
@@ -84,16 +85,11 @@ def of_error(error: BaseException, address: str, *, accepted: bool = False) -> E
 
     ``accepted``: the broker had accepted the connection.
     """
+    if isinstance(error, ConnectionResetError | BrokenPipeError) or is_end_of_tls(error):
+        return ErrorText(f"{address}: the connection was reset", _hang_up(address, accepted=accepted))
+    if is_tls_error(error):
+        return _of_tls(error, address)
     match error:
-        case ssl.SSLCertVerificationError():
-            return _of_certificate(error, address)
-        case ConnectionResetError() | BrokenPipeError() | ssl.SSLEOFError() | ssl.SSLZeroReturnError():
-            return ErrorText(f"{address}: the connection was reset", _hang_up(address, accepted=accepted))
-        case ssl.SSLError():
-            what = _bounded(f"{address}: no TLS connection ({getattr(error, 'reason', None) or error})")
-            return ErrorText(
-                what, "check that the port speaks TLS and that mqtt.cert_file is the one it asks for"
-            )
         case socket.gaierror():
             return ErrorText(f"{address}: the name cannot be resolved", "check mqtt.url and the name server")
         case TimeoutError():
@@ -121,7 +117,14 @@ def _hang_up(address: str, *, accepted: bool) -> str:
     return "it is tried again; if the port speaks TLS, write mqtts:// in mqtt.url"
 
 
-def _of_certificate(error: ssl.SSLCertVerificationError, address: str) -> ErrorText:
+def _of_tls(error: "ssl.SSLError", address: str) -> ErrorText:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _of_certificate(error, address)
+    what = _bounded(f"{address}: no TLS connection ({getattr(error, 'reason', None) or error})")
+    return ErrorText(what, "check that the port speaks TLS and that mqtt.cert_file is the one it asks for")
+
+
+def _of_certificate(error: "ssl.SSLCertVerificationError", address: str) -> ErrorText:
     what = _bounded(f"{address}: the broker's certificate was refused ({error.verify_message})")
     if "not yet valid" in error.verify_message or "expired" in error.verify_message:
         return ErrorText(what, "check this machine's clock, then the certificate; it is tried again")

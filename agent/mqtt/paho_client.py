@@ -88,6 +88,19 @@ class _Client(Client):
     def _create_socket(self) -> "SocketLike":
         return self._ready
 
+    # paho's own two look for errors of TLS, for which they would load OpenSSL; a wire raises none.
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        return self._open_wire().recv(bufsize)
+
+    def _sock_send(self, buf: bytes | bytearray) -> int:
+        return self._open_wire().send(buf)
+
+    def _open_wire(self) -> Wire:
+        if self._sock is None:
+            raise ConnectionError("closed")
+        return self._ready
+
 
 class PahoClient:
     """A paho client on ``wire``. ``protocol`` is "5" or "3.1.1"."""

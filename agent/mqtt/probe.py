@@ -15,6 +15,7 @@ from typing import Self
 from paho.mqtt.client import topic_matches_sub
 
 from agent.domain.records import Reply
+from agent.domain.tls import is_tls_socket
 from agent.mqtt.connection import Connection
 from agent.mqtt.dial import dial
 from agent.mqtt.errors import REFUSED, UNSUPPORTED_PROTOCOL, ErrorText, of_code, of_error
@@ -350,7 +351,7 @@ def open_call(
 
 
 def _look_at_tls(call: Call, found: Examined) -> None:
-    if isinstance(call.sock, ssl.SSLSocket):
+    if is_tls_socket(call.sock):
         cipher = call.sock.cipher()
         found.tls = f"{call.sock.version()}, {cipher[0]}" if cipher else str(call.sock.version())
         until = (call.sock.getpeercert() or {}).get("notAfter")

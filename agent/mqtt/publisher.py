@@ -25,6 +25,8 @@ OVERHEAD = 5 + 2 + 2 + 4 + 3 + 16 + 5  # header, lengths, packet id, content typ
 
 @dataclass(slots=True)
 class _Message:
+    """A message until its PUBACK."""
+
     topic: str
     payload: bytes
     retain: bool

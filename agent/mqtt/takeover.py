@@ -8,7 +8,6 @@ the id.
 
 import select
 import socket
-import ssl
 import time
 from contextlib import suppress
 from enum import Enum
@@ -16,6 +15,7 @@ from json import loads
 from secrets import token_hex
 from typing import Self
 
+from agent.domain.tls import needs_reading, needs_writing
 from agent.mqtt.settings import LinkSettings
 
 KEEPALIVE_S = 900  # longer than the time to observe: a minute, then the silence
@@ -24,7 +24,6 @@ CONNACK = 0x20
 PUBLISH, RETAIN = 0x30, 0x01
 MAX_HEARD = 1 << 16
 MAX_READS = 64  # in one turn: a flood of its topic must not hold the net thread
-WAITS = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Ending(Enum):
@@ -86,10 +85,8 @@ class TakeoverDetector:
                     return
                 self._data += data
                 self._read()
-        except WAITS:
-            pass
-        except OSError:
-            self._over = True
+        except OSError as error:
+            self._over = not (needs_reading(error) or needs_writing(error))
 
     def _read(self) -> None:
         """Look at each whole packet."""

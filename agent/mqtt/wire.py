@@ -1,19 +1,19 @@
 """Wire: buffered bytes between paho and the socket, with its own PUBLISH parser.
 
 paho reads a packet with three ``recv`` calls and writes each PUBACK with a ``send`` of its own. This wire is
-a socket to paho, but reads 64 KiB at a time, hands whole PUBLISH packets straight on and gives paho only
+a socket to paho, but reads 16 KiB at a time, hands whole PUBLISH packets straight on and gives paho only
 the rest, one packet at a time; what is written is gathered and sent once per turn of the loop.
 """
 
 import socket
-import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
 from agent.domain.records import AgentError, Reply
+from agent.domain.tls import is_end_of_tls, is_tls_socket, needs_reading, needs_writing
 
-CHUNK = 1 << 16
+CHUNK = 1 << 14
 PUBLISH = 0x30
 MAX_LENGTH_BYTES = 4
 USER_PROPERTY = 0x26
@@ -28,8 +28,6 @@ MAX_CONTROL = 8192
 MAX_CONTROLS = 512  # of one read, PUBACK excepted: a broker answers what it was asked, which is little
 PUBACK = 0x40
 
-NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-GONE = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 LOST = "the connection was lost"
 MALFORMED = "the broker sent a malformed packet"
 
@@ -133,23 +131,23 @@ class Wire:
             try:
                 # After TLS wanted more, the same bytes must be offered again: `out` only grows.
                 sent = self.sock.send(out[:CHUNK])
-            except NOT_NOW:
-                return
             except OSError as error:
-                raise WireError(LOST, hung_up=isinstance(error, GONE)) from error
+                if _must_wait(error):
+                    return
+                raise _lost(error) from error
             del out[:sent]
 
     def fill(self) -> int:
         """Read once and hand on every whole packet; return the bytes read, 0 when there were none to read."""
         try:
             chunk = self.sock.recv(CHUNK)
-        except NOT_NOW:
-            return 0
         except OSError as error:
-            raise WireError(LOST, hung_up=isinstance(error, GONE)) from error
+            if _must_wait(error):
+                return 0
+            raise _lost(error) from error
         if not chunk:
             raise WireError("closed by the broker", hung_up=True)
-        if isinstance(self.sock, ssl.SSLSocket):
+        if is_tls_socket(self.sock):
             chunk += self._further_records(CHUNK - len(chunk))
         size = len(chunk)
         if self._skip:
@@ -230,6 +228,14 @@ class Wire:
         if at > size:
             self._skip, at = at - size, size
         self._data = bytearray(data[at:]) if at < size else b""
+
+
+def _must_wait(error: OSError) -> bool:
+    return needs_reading(error) or needs_writing(error)
+
+
+def _lost(error: OSError) -> WireError:
+    return WireError(LOST, hung_up=isinstance(error, ConnectionError) or is_end_of_tls(error))
 
 
 def _length(data: bytes, at: int) -> tuple[int, int] | None:

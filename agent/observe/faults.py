@@ -22,6 +22,8 @@ REMEDY = "report this line: it is a fault of edge-agent, neither of the provider
 
 @dataclass(slots=True)
 class _Seen:
+    """The last fault of one part."""
+
     words: str
     at: float
     count: int

@@ -25,6 +25,8 @@ _TEXT: type = io.TextIOBase
 
 @dataclass(slots=True)
 class _Bucket:
+    """The bucket of one event name."""
+
     tokens: float
     refilled: float
     suppressed: int = 0

@@ -96,6 +96,8 @@ class Spawn(Protocol):
 
 @dataclass(slots=True)
 class _Case:
+    """A window under review."""
+
     window: Window
     attempts: int = 0
     asked: bool = False

@@ -1,10 +1,9 @@
-"""The prompt, the accepted form of a reply, and the checks of its claims.
+"""The prompt of a call.
 
-Pure: nothing here reads a clock, logs, counts or draws random numbers.
+Pure: nothing here reads a clock, logs, counts or draws random numbers. The form of a reply (``parse``) and
+the checks of its claims (``ground``) are imported with the first call.
 """
 
-from agent.prompt.ground import ground
-from agent.prompt.parse import Parsed, Problem, parse
 from agent.prompt.render import (
     NAME,
     SCHEMA,
@@ -36,18 +35,14 @@ __all__ = [
     "SITE_SYSTEM",
     "SYSTEM",
     "VERSION",
-    "Parsed",
-    "Problem",
     "Prompt",
     "Shared",
     "Site",
     "base_tokens",
     "estimate_tokens",
-    "ground",
     "hash_of",
     "least_tokens",
     "output_tokens",
-    "parse",
     "render",
     "render_section",
     "reveal",

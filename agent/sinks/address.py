@@ -23,7 +23,7 @@ def parts_of(address: str, schemes: tuple[str, ...], what: str) -> SplitResult:
     return parts
 
 
-def context_of(ca_file: Path | None) -> ssl.SSLContext:
+def context_of(ca_file: Path | None) -> "ssl.SSLContext":
     """Return how to encrypt.
 
     Raises:

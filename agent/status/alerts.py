@@ -233,6 +233,8 @@ RULES = (
 
 @dataclass(slots=True)
 class _Alert:
+    """The state of one alert, and what was published of it."""
+
     since: float  # wall, of the state
     true_from: float | None = None  # monotonic
     firing: bool = False

@@ -2,11 +2,15 @@
 
 import selectors
 import socket
-import ssl
 from collections.abc import Callable
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
+from agent.domain.tls import is_tls_socket, needs_reading, needs_writing
 from agent.web.http import BadRequestError, Pending, Request, Response, parse_head, plain, render
+
+if TYPE_CHECKING:
+    import ssl
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 NOTHING = 0  # of its socket is waited for
@@ -41,7 +45,7 @@ class Connection:
         self,
         *,
         sock: socket.socket,
-        tls: ssl.SSLContext | None,
+        tls: "ssl.SSLContext | None",
         answer: Callable[[Request], Response | int],
         receive: Callable[[Request, bytes], Response | Pending],
         now: float,
@@ -67,7 +71,7 @@ class Connection:
     def turn(self, now: float) -> None:
         """Go as far as the socket allows."""
         try:
-            if not self._shaken and isinstance(self.sock, ssl.SSLSocket):
+            if not self._shaken and is_tls_socket(self.sock):
                 self.sock.do_handshake()
                 self._shaken = True
             if self.phase is Phase.READING:
@@ -78,12 +82,13 @@ class Connection:
                 self._write(now)
             if self.phase is Phase.LINGERING:
                 self._linger()
-        except (BlockingIOError, InterruptedError, ssl.SSLWantReadError):
-            self.wants = WRITE if self.phase is Phase.WRITING else READ
-        except ssl.SSLWantWriteError:
-            self.wants = WRITE
-        except OSError:  # reset, not TLS, ...
-            self.close()
+        except OSError as error:
+            if needs_writing(error):
+                self.wants = WRITE
+            elif needs_reading(error):
+                self.wants = WRITE if self.phase is Phase.WRITING else READ
+            else:  # reset, not TLS, ...
+                self.close()
 
     def expire(self, now: float) -> None:
         """End what took too long: a request that waits is answered, all else is closed."""
@@ -159,7 +164,7 @@ class Connection:
         self.since = now
         self.deadline = now + min(self._timeout_s, _LINGER_S)
         self.wants = READ
-        if isinstance(self.sock, ssl.SSLSocket):
+        if is_tls_socket(self.sock):
             self.close()
         else:
             # Closing with unread bytes would reset the connection under the response.

@@ -76,7 +76,7 @@ class WebServer:
         port: int,
         routes: Mapping[str, Callable[[Request], Response]],
         posts: Sequence[PostRoute] = (),
-        tls: ssl.SSLContext | None = None,
+        tls: "ssl.SSLContext | None" = None,
         auth: BasicAuth | None = None,
         max_connections: int = MAX_SCRAPES,
         timeout_s: float = TIMEOUT_S,
@@ -279,7 +279,7 @@ class WebServer:
             sock.close()
 
 
-def server_tls(*, cert_file: str | Path, key_file: str | Path) -> ssl.SSLContext:
+def server_tls(*, cert_file: str | Path, key_file: str | Path) -> "ssl.SSLContext":
     """Return a server-side context of TLS 1.2 or newer.
 
     Raises:

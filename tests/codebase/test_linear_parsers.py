@@ -18,8 +18,9 @@ from agent.decode.key_roles import roles_of
 from agent.decode.registry import Registry, SourceSpec
 from agent.domain.records import Answer, DecodeError, Kind, Reason, Severity, Status
 from agent.observe.redact import Secrets, content
-from agent.prompt import Problem, Shared, ground, parse
-from agent.prompt.parse import MAX_ANSWERS, MAX_FOUND, MAX_MENDED, read, salvage
+from agent.prompt import Shared
+from agent.prompt.ground import ground
+from agent.prompt.parse import MAX_ANSWERS, MAX_FOUND, MAX_MENDED, Problem, parse, read, salvage
 from agent.prompt.sentence import (
     identifiers,
     numbers,

@@ -1,8 +1,10 @@
 """Modules that a command loads: start-up costs CPU and memory by the module."""
 
 import json
+import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from tests.commands.kit import write_config
 from tests.support.agent_process import REPO, AgentProcess
 from tests.support.broker import Broker
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.process
 
@@ -43,9 +46,9 @@ HEAVY = {
 }
 # Of the standard library, what an agent without a model has no use for; of its own what calls a model.
 UNUSED = {
-    "agent.ai.caller", "agent.budget.ledger", "decimal", "difflib", "email", "encodings.idna", "html",
-    "http.client", "http.server", "lzma", "shutil", "socketserver", "statistics", "tempfile", "urllib.error",
-    "urllib.request", "wsgiref",
+    "_hashlib", "_ssl", "agent.ai.caller", "agent.budget.ledger", "ast", "decimal", "difflib", "dis", "email",
+    "encodings.idna", "html", "http.client", "http.server", "lzma", "pkgutil", "shutil", "socketserver",
+    "statistics", "tempfile", "urllib.error", "urllib.request", "wsgiref",
 }  # fmt: skip
 
 
@@ -93,3 +96,24 @@ def test_an_agent_without_a_model_loads_neither_its_sdk_nor_the_other_commands(
     assert not (HEAVY | UNUSED) & loaded
     commands = {name for name in loaded if name.startswith("agent.commands.")}
     assert commands == {f"agent.commands.{name}" for name in ("ending", "printing", "start")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("scheme", "loaded"), [("mqtt", False), ("mqtts", True)])
+def test_openssl_is_loaded_for_tls_alone(tmp_path: Path, scheme: str, loaded: bool) -> None:
+    """Not by an attempt to connect that fails, whose error may be one of TLS."""
+    with socket.create_server(("127.0.0.1", 0)) as server:  # takes connections, and ends each
+        server.settimeout(0.05)
+        agent = AgentProcess(tmp_path, broker_url=f"{scheme}://127.0.0.1:{server.getsockname()[1]}")
+
+        def failed() -> bool:
+            with suppress(TimeoutError):
+                server.accept()[0].close()
+            return bool(agent.events("mqtt_connect_failed"))
+
+        try:
+            agent.start()
+            wait_for(failed, 20, "an attempt to connect failed")
+            assert agent.maps("libcrypto") == loaded
+        finally:
+            agent.kill()

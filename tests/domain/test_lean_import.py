@@ -1,5 +1,6 @@
 """Libraries that are imported with placeholders for unused modules."""
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.domain.lean_import import import_without
+from tests.support.agent_process import REPO
 
 Write = Callable[[str, str], None]
 
@@ -69,3 +71,59 @@ def test_a_fault_of_the_library_is_raised(write: Write) -> None:
     write("lib_d", "import rest_e\n1 / 0\n")
     with pytest.raises(ModuleNotFoundError, match="rest_e"):
         import_without(["rest_e"], "lib_d")
+
+
+def test_another_thread_gets_the_real_module_meanwhile(write: Write) -> None:
+    """It imports what the library goes without while the library is being imported."""
+    write("rest_f", "port = 80\n")
+    write(
+        "lib_f",
+        "import importlib, sys\nfrom threading import Thread\n"
+        "other = Thread(target=importlib.import_module, args=('rest_f',))\nother.start()\nother.join()\n"
+        "import rest_f\nport = rest_f.port\n",
+    )
+    import_without(["rest_f"], "lib_f")
+    assert sys.modules["lib_f"].port == 80
+
+
+POSTPONED = """
+import sys
+from agent.domain.lean_import import postpone
+
+postpone()
+import asyncio, hashlib, hmac, secrets, ssl
+from hashlib import blake2b, sha256
+
+async def pause():
+    await asyncio.sleep(0)
+
+asyncio.run(pause())
+assert hmac.compare_digest(sha256(b"1").digest(), hashlib.sha256(b"1").digest())
+assert not {"_ssl", "_hashlib"} & sys.modules.keys()
+"""
+USES = {
+    "a name": "assert issubclass(ssl.SSLWantReadError, OSError)",
+    "a part of it": "from ssl import SSLContext; assert SSLContext is ssl.SSLContext",
+    "all of it": "from ssl import *; assert SSLContext is ssl.SSLContext",
+    "a class of asyncio": "assert asyncio.base_events.sslproto.SSLProtocol is asyncio.sslproto.SSLProtocol",
+    "a hash of OpenSSL": "assert len(hashlib.scrypt(b'', salt=b'', n=2, r=1, p=1)) == 64",
+    "a hash by its name": "assert hashlib.new('sha256', b'1').digest() == sha256(b'1').digest()",
+    "a digest with a key": "assert hmac.new(b'', b'', sha256).digest() == hmac.digest(b'', b'', 'sha256')",
+    "a module that asks twice": "import http.client; http.client.HTTPSConnection('127.0.0.1')",
+    "threads": """
+from concurrent.futures import ThreadPoolExecutor
+with ThreadPoolExecutor(8) as pool:
+    found = set(pool.map(lambda _: ssl.SSLContext, range(8)))
+assert found == {sys.modules["ssl"].SSLContext}
+""",
+}
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("use", USES)
+def test_openssl_is_loaded_when_it_is_used(use: str) -> None:
+    """Not by an import, a hash of the interpreter or the loop; then by whatever needs it, as ever."""
+    loaded = "assert {'_ssl', '_hashlib'} & sys.modules.keys()"
+    code = "\n".join((POSTPONED, USES[use], loaded))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPO, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

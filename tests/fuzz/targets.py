@@ -26,7 +26,7 @@ from agent.domain.records import DecodeError, DecodeReason, Grounding
 from agent.mqtt.paho_client import PahoClient
 from agent.mqtt.settings import LinkSettings
 from agent.mqtt.wire import Wire, WireError
-from agent.prompt import Problem, parse
+from agent.prompt.parse import Problem, parse
 from agent.verdict.feedback import read_feedback
 from tests.ai.kit import two_windows
 from tests.decode.cases import CASES

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from agent.domain.records import Answer, Grounding, Kind, Severity, Status, Window
-from agent.prompt import SYSTEM, ground
+from agent.prompt import SYSTEM
+from agent.prompt.ground import ground
 from agent.prompt.render import FORM_SUMMARY
 from agent.prompt.site import ALONE, Shared
 from tests.ai.kit import window

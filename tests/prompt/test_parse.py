@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from agent.domain.records import Answer, Kind, Reason, Severity, Status
-from agent.prompt import Parsed, Problem, parse
+from agent.prompt.parse import Parsed, Problem, parse
 from tests.ai.kit import two_windows
 
 GOOD = {

@@ -20,16 +20,8 @@ from agent.domain.records import (
     Window,
     WindowReading,
 )
-from agent.prompt import (
-    SCHEMA,
-    SYSTEM,
-    estimate_tokens,
-    ground,
-    output_tokens,
-    render,
-    render_section,
-    reveal,
-)
+from agent.prompt import SCHEMA, SYSTEM, estimate_tokens, output_tokens, render, render_section, reveal
+from agent.prompt.ground import ground
 from agent.prompt.words import metric_word, name_metrics, unit_word
 from agent.verdict.local_opinion import MAX_SUMMARY
 from tests.ai.kit import batch, window

@@ -18,7 +18,6 @@ from agent.prompt import (
     Shared,
     Site,
     base_tokens,
-    ground,
     hash_of,
     render,
     site_room,
@@ -26,6 +25,7 @@ from agent.prompt import (
     version_of,
     window_tokens,
 )
+from agent.prompt.ground import ground
 from agent.prompt.site import ALIASES, MAX_NAME, NAMES, facts_of, spans
 from tests.ai.kit import batch, window
 

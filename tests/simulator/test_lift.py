@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from agent.domain.records import Answer, Grounding, Status
-from agent.prompt import Site, ground, render
+from agent.prompt import Site, render
+from agent.prompt.ground import ground
 from agent.prompt.parse import parse
 from simulator import scenario as scenarios
 from simulator.cli import main

@@ -18,7 +18,9 @@ from agent.domain.records import (
     Window,
     WindowReading,
 )
-from agent.prompt import Site, ground as check, parse, render, render_section
+from agent.prompt import Site, render, render_section
+from agent.prompt.ground import ground as check
+from agent.prompt.parse import parse
 from simulator.model import answer
 
 AT = 1_790_000_000.0

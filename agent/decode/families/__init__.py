@@ -4,7 +4,7 @@ A module offers its class as ``FAMILY``, see :class:`agent.decode.family.Family`
 """
 
 from importlib import import_module
-from pkgutil import iter_modules
+from pathlib import Path
 
 from agent.decode.family import Family
 
@@ -13,8 +13,8 @@ _FALLBACK = "generic"
 
 
 def _find() -> dict[str, type[Family]]:
-    names = {module.name for module in iter_modules(__path__)}
-    order = [*sorted(names - {_FALLBACK}), _FALLBACK]
+    names = {file.stem for file in Path(__file__).parent.glob("*.py")} - {"__init__", _FALLBACK}
+    order = [*sorted(names), _FALLBACK]
     return {name: import_module(f"{__name__}.{name}").FAMILY for name in order}
 
 
