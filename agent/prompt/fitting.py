@@ -1,7 +1,7 @@
-"""Whether a cited fact can be the reason of a "normal": its hours and its bounds, where it states them.
+"""The fit of a cited fact to an alarm that is called normal: its hours and bounds.
 
-Nothing here understands a sentence. What is not written as recurring hours or as a bound, is denied, or
-depends on something else, is not compared: it fits.
+Nothing here understands a sentence. A fact fits where it has neither recurring hours nor a bound, and where
+it denies something, depends on something else or is about a change that lasts.
 """
 
 import re
@@ -17,7 +17,7 @@ from agent.prompt.spoken import is_english
 DAY_MIN, WEEK_MIN = 1440, 7 * 1440
 EARLY_MIN = 30  # that something planned may begin before its hour
 LEAST_LATE_MIN = 120  # that what it leaves behind may be seen later, if it takes no longer itself
-MAX_SHARE = 0.25  # of a week: hours that fill more of it also say what is usual in the rest
+MAX_SHARE = 0.25  # of a week: of hours that fill more of it, the other hours follow
 MARGIN = 0.1  # of the way from the usual values to the bound
 _REACH = 40  # characters before a number or a time that may belong to it
 
@@ -31,7 +31,7 @@ _DAILY = re.compile(
 _UNTIL = re.compile(r"(?i)\s*(?:-|to|until|till)\s*")
 _BETWEEN = re.compile(r"(?i)\bbetween\s*\Z")
 _LASTS = re.compile(r"(?i)\bfor\s+(?:(?:about|up to|less than)\s+)?\Z")
-#: Words that deny, leave something out, or tell of a change that lasts.
+#: Words that deny, leave something out, or are about a change that lasts.
 _OTHERWISE = re.compile(
     r"(?i)\b(?:not|never|no|none|nobody|neither|nor|cannot|except|excluding|but|unless|outside|other|otherwise"
     r"|rest|rests|without|only|closed|shut|off|idle|empty|quiet|silent|since|until|till|from now|present"
@@ -50,7 +50,7 @@ _LOWEST = re.compile(
 )
 _WITHIN = re.compile(rf"(?i)\b{_MODAL}|kept) between\s*\Z")
 _AND = re.compile(r"(?i)\s*(?:[^\s\d]{1,12}\s+)?and\s*")
-#: Words by which a bound depends on something, or is a difference.
+#: Words that make a bound depend on something, or a difference.
 _DEPENDS = re.compile(
     r"(?i)\b(?:when|while|if|after|before|during|for|within|then|once|unless|with|without|full|empty|rest"
     r"|except|but|otherwise|more|less|warmer|colder|cooler|hotter|higher|lower|larger|smaller|rises?|falls?"
@@ -151,7 +151,7 @@ def _joined(text: str, start: int, gap: str) -> bool:
 
 
 def _lasting(text: str) -> float | None:
-    """Return how long something lasts, minutes, if the sentence says it."""
+    """Return how long something lasts, minutes, if the sentence has it."""
     for number, quantity in placed_quantities(text):
         if (
             _LASTS.search(text[max(0, number.start - _REACH) : number.start])

@@ -39,8 +39,8 @@ def ground(answer: Answer, window: Window, shared: Shared = ALONE) -> tuple[Grou
 
     A number in the summary holds if a cited candidate, a limit or a statistic of the section as printed has
     that value, rounded to as many decimals as the summary prints and at most 5 % off, and its unit if it has
-    one. So does a number of a fact that the prompt ``shared`` and the answer cites. A fact by which an alarm
-    is called normal is compared with its time and its values.
+    one. So does a number of a fact that the prompt ``shared`` and the answer cites. The facts of a "normal"
+    on an alarm are compared with its time and its values.
     """
     section = load(window)
     cited = _cited(answer, section)
@@ -88,7 +88,7 @@ def _present(answer: Answer, window: Window, shared: Shared) -> Check:
 
 
 def _fit(answer: Answer, window: Window, section: dict[str, Any], shared: Shared) -> list[Check]:
-    """Check that one of the facts by which an alarm is called normal can be its reason."""
+    """Check that one of the cited facts can be the reason to call an alarm normal."""
     told = {ref: shared.facts[ref] for ref in answer.evidence if ref in shared.facts}
     if not told or answer.status is not Status.NORMAL or window.local.status is not Status.ANOMALY:
         return []

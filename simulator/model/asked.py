@@ -1,4 +1,4 @@
-"""The simulator's answer to a question of a person: the findings among the facts, one sentence each."""
+"""The answer to a question of a person: a sentence for each finding among the facts."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A fact by which an alarm is called normal is compared with its time and its values."""
+"""The facts of a "normal" on an alarm are compared with its time and its values."""
 
 import json
 from dataclasses import replace
@@ -75,7 +75,7 @@ def test_hours_end(fact: str, before: str, first: str, last: str, after: str) ->
 @pytest.mark.parametrize(
     "fact",
     [
-        "The machine is used from 06:00 to 22:00 each day.",  # it says as much about the rest of the day
+        "The machine is used from 06:00 to 22:00 each day.",  # its other hours follow from it
         "It is rinsed at 06:00 on Tuesdays.",  # no end
         "It is rinsed on Tuesday between 06:00 and 08:00.",  # of one week
         "It was rinsed on 24 November between 06:00 and 08:00.",
@@ -92,7 +92,7 @@ def test_hours_end(fact: str, before: str, first: str, last: str, after: str) ->
     ],
 )
 def test_what_is_not_compared_with_a_time(fact: str) -> None:
-    """What has no recurring hours, or turns their sense."""
+    """A sentence without recurring hours, or with words that turn their sense."""
     assert at(fact, "fri 15:00") == [True]
 
 
@@ -128,7 +128,7 @@ def beyond(fact: str, value: float, unit: str = "degC", usual: tuple[float, floa
         ("It must stay below 80 degC, the coil may have 90 degC.", -1000, 92),
         ("At least 60 degC, the coil 50 degC.", 47.8, 1000),
         ("It must be at least 60 degC and at most 80 degC.", 58.8, 81),
-        ("It must stay below 60 degC.", -1000, 72.2),  # of what is usual nothing is beyond a bound
+        ("It must stay below 60 degC.", -1000, 72.2),  # no usual value is beyond a bound
     ],
 )
 def test_bounds(fact: str, least: float, most: float) -> None:
