@@ -1,4 +1,4 @@
-"""The answer to a question of a person: a sentence for each finding among the facts."""
+"""The answer to a question of a person: a sentence per finding."""
 
 import json
 import re
