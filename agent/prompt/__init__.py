@@ -3,7 +3,7 @@
 Pure: nothing here reads a clock, logs, counts or draws random numbers.
 """
 
-from agent.prompt.ground import ground
+from agent.prompt.ground import facts_fit, ground
 from agent.prompt.parse import Parsed, Problem, parse
 from agent.prompt.render import (
     NAME,
@@ -43,6 +43,7 @@ __all__ = [
     "Site",
     "base_tokens",
     "estimate_tokens",
+    "facts_fit",
     "ground",
     "hash_of",
     "least_tokens",

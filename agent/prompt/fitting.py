@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
+from agent.domain.metric_names import find_dimensions
 from agent.domain.units import conversion, find_dimension
 from agent.prompt.quantity import ANY, fold, placed_quantities
 from agent.prompt.sentence import DAYS, clocks, plain, strip_moments, weekdays
@@ -59,10 +60,11 @@ _DEPENDS = re.compile(
 
 
 class Alarm(NamedTuple):
-    """An alarming reading: its value, its canonical unit and the usual range of its series."""
+    """An alarming reading; without a unit it takes those of its metric, as far as its usual values allow."""
 
     value: float
-    unit: str
+    unit: str | None  # canonical
+    metric: str
     usual: tuple[float, float]
 
 
@@ -72,7 +74,7 @@ def misfit(fact: str, at: str, alarms: Sequence[Alarm]) -> str:
     Args:
         fact: the sentence, as a person wrote it.
         at: weekday and time of day of the alarm, such as ``tue 06:40``; empty if there is none.
-        alarms: its readings, as far as they have a unit and a usual range.
+        alarms: its readings.
     """
     text = fold(plain(fact))
     if not is_english(text):
@@ -167,10 +169,11 @@ def _lasting(text: str) -> float | None:
 
 def _beyond(text: str, alarm: Alarm) -> str:
     """Return the bound that a value breaks, as a detail of a check shows it; empty if it breaks none."""
-    lows, highs, every, rest = _bounds(strip_moments(text), alarm.unit)
-    if _DEPENDS.search(rest):
-        return ""
+    lows, highs, every, rest = _bounds(strip_moments(text), alarm)
     low, high = alarm.usual
+    guessed = alarm.unit is None and (high > max(highs, default=high) or low < min(lows, default=low))
+    if guessed or _DEPENDS.search(rest):
+        return ""
     top, bottom = max([high, *every]), min([low, *every])
     if highs and alarm.value > top + MARGIN * (top - low):
         return f"at most {max(highs):g}"
@@ -179,8 +182,8 @@ def _beyond(text: str, alarm: Alarm) -> str:
     return ""
 
 
-def _bounds(text: str, unit: str) -> tuple[list[float], list[float], list[float], str]:
-    """Return lowest, highest and all values in a unit that a text names, and its other words."""
+def _bounds(text: str, alarm: Alarm) -> tuple[list[float], list[float], list[float], str]:
+    """Return lowest, highest and all values that a text names for a reading, and its other words."""
     found = sorted(placed_quantities(text), key=lambda one: one[0].start)
     lows: list[float] = []
     highs: list[float] = []
@@ -190,7 +193,7 @@ def _bounds(text: str, unit: str) -> tuple[list[float], list[float], list[float]
         head = text[begin : number.start]
         ends = after if after is not None and _AND.fullmatch(text[number.end : after[0].start]) else None
         shared = ends[1].unit if ends is not None and quantity.unit == ANY else quantity.unit
-        value = _in(shared, unit, quantity.value)
+        value = _of(shared, alarm, quantity.value)
         if value is None:
             continue
         every.append(value)
@@ -199,7 +202,7 @@ def _bounds(text: str, unit: str) -> tuple[list[float], list[float], list[float]
                 bounds.append(value)
                 rest = _without(rest, begin + phrase.start(), number.start)
         if ends is not None and _WITHIN.search(head):
-            other = _in(ends[1].unit, unit, ends[1].value)
+            other = _of(ends[1].unit, alarm, ends[1].value)
             bounds = [value, value if other is None else other]
             lows.append(min(bounds))
             highs.append(max(bounds))
@@ -210,11 +213,14 @@ def _without(text: str, start: int, end: int) -> str:
     return text[:start] + " " * (end - start) + text[end:]
 
 
-def _in(unit: str | None, wanted: str, value: float) -> float | None:
-    """Return a value in another unit; degrees are those of the series, a kelvin is a difference."""
-    if unit == "deg" and find_dimension(wanted) == "temperature":
-        return value
+def _of(unit: str | None, alarm: Alarm, value: float) -> float | None:
+    """Return a value in the unit of a reading; a kelvin is a difference, degrees are those of the series."""
+    wanted = alarm.unit
     if unit is None or (unit == "K") != (wanted == "K"):
         return None
+    if wanted is None or unit == "deg":
+        dimension = "temperature" if unit == "deg" else find_dimension(unit)
+        fitting = find_dimensions(alarm.metric) if wanted is None else (find_dimension(wanted),)
+        return value if dimension in fitting else None
     way = conversion(unit, wanted)
     return None if way is None else way.apply(value)

@@ -87,6 +87,11 @@ def _present(answer: Answer, window: Window, shared: Shared) -> Check:
     return _check("evidence_present", wrong, "cited as needed")
 
 
+def facts_fit(answer: Answer, window: Window, shared: Shared) -> bool:
+    """Return whether the facts of a "normal" can be its reason in ``window``, if it has an alarm."""
+    return all(check.held for check in _fit(answer, window, load(window), shared))
+
+
 def _fit(answer: Answer, window: Window, section: dict[str, Any], shared: Shared) -> list[Check]:
     """Check that one of the cited facts can be the reason to call an alarm normal."""
     told = {ref: shared.facts[ref] for ref in answer.evidence if ref in shared.facts}
@@ -99,7 +104,7 @@ def _fit(answer: Answer, window: Window, section: dict[str, Any], shared: Shared
 
 
 def _alarms(window: Window, section: dict[str, Any]) -> list[Alarm]:
-    """Return the readings of the alarm that have a unit and a usual range."""
+    """Return the readings of the alarm that have a usual range."""
     series = {item["metric"]: item for item in section.get("series", ())}
     alarming = {reading.ref for reading in window.candidates if reading.score.alarm}
     found = []
@@ -107,8 +112,8 @@ def _alarms(window: Window, section: dict[str, Any]) -> list[Alarm]:
         mine = series.get(one["metric"], {})
         unit = _unit(one) if "unit" in one else _unit(mine)
         low, high = mine.get("usual", (None, None))
-        if one["id"] in alarming and None not in (one["value"], unit, low, high):
-            found.append(Alarm(one["value"], str(unit), (low, high)))
+        if one["id"] in alarming and None not in (one["value"], low, high):
+            found.append(Alarm(one["value"], unit, one["metric"], (low, high)))
     return found
 
 

@@ -92,7 +92,7 @@ READERS: dict[str, tuple[Callable[[str], object], tuple[str, ...], int]] = {
         SIZE // 32,
     ),
     "fitting fact": (
-        lambda text: misfit(text, "fri 15:00", [Alarm(9.0, "degC", (1.0, 2.0))]),
+        lambda text: misfit(text, "fri 15:00", [Alarm(9.0, "degC", "temperature", (1.0, 2.0))]),
         ("on Tuesdays 06:00-", "for 1 h ", "at most 1 degC ", "between 1 and "),
         SIZE // 32,
     ),

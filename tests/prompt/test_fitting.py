@@ -24,7 +24,7 @@ DELIVERY = "Goods are delivered on Tuesdays between 06:00 and 08:30."
 
 def alarms_of(case: dict[str, Any]) -> list[Alarm]:
     alarm = case["alarm"]
-    return [Alarm(float(alarm["value"]), canonical(alarm["unit"]) or "", tuple(alarm["usual"]))]
+    return [Alarm(float(alarm["value"]), canonical(alarm["unit"]), "any", tuple(alarm["usual"]))]
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,7 @@ def test_hours_end(fact: str, before: str, first: str, last: str, after: str) ->
         "Es wird an Tuesdays 06:00 - 08:00 geliefert.",
         "It is rinsed on Tuesdays between six o'clock and seven o'clock.",  # of which half of the day?
         "It is rinsed often.",
+        "It is rinsed on Tuesdays at 06:00, and 20 minutes later it is dry.",
         "It is rinsed for an hour.",
     ],
 )
@@ -99,10 +100,15 @@ def test_what_is_not_compared_with_a_time(fact: str) -> None:
 def test_a_window_without_a_time_is_not_compared() -> None:
     """Where the calendar ends."""
     assert misfit(DELIVERY, "", []) == ""
+    assert misfit("Geliefert wird nicht am Wochenende.", "sun 06:00", []) == ""
 
 
-def beyond(fact: str, value: float, unit: str = "degC", usual: tuple[float, float] = USUAL) -> bool:
-    return bool(misfit(fact, "fri 15:00", [Alarm(value, unit, usual)]))
+def alarm(value: float, unit: str | None = "degC", metric: str = "temperature") -> Alarm:
+    return Alarm(value, unit, metric, USUAL)
+
+
+def beyond(fact: str, value: float, unit: str | None = "degC", metric: str = "temperature") -> bool:
+    return bool(misfit(fact, "fri 15:00", [alarm(value, unit, metric)]))
 
 
 @pytest.mark.parametrize(
@@ -142,6 +148,8 @@ def test_bounds(fact: str, least: float, most: float) -> None:
     "fact",
     [
         "It is 80 degC.",
+        "It can be below 80 degC.",
+        "It may be above 60 degC.",
         "Above 80 degC the fan runs.",
         "Below 80 degC it is dry.",
         "It must stay below 80 degC when the fan runs.",
@@ -164,10 +172,10 @@ def test_what_is_no_bound(fact: str) -> None:
 
 def test_each_reading_of_the_alarm_must_be_beyond() -> None:
     """One within the bound may be what the fact is about."""
-    low, high = Alarm(71.0, "degC", USUAL), Alarm(98.0, "degC", USUAL)
+    low, high = alarm(71.0), alarm(98.0)
     assert misfit("At most 80 degC.", "fri 15:00", [high, high]) == "has at most 80"
     assert misfit("At most 80 degC.", "fri 15:00", [high, low]) == ""
-    assert misfit("At least 75 degC.", "", [Alarm(1.0, "degC", USUAL)]) == "has at least 75"
+    assert misfit("At least 75 degC.", "", [alarm(1.0)]) == "has at least 75"
     assert misfit("At most 80 degC.", "fri 15:00", []) == ""
 
 
@@ -214,10 +222,30 @@ def test_only_a_normal_that_overrules_is_compared() -> None:
     assert wrong(replace(NORMAL, evidence=("r17",)), friday) == {}
 
 
-def test_a_reading_without_unit_or_usual_range_has_no_bound() -> None:
-    """Nor has one that is not finite, or in another unit than its series."""
+@pytest.mark.parametrize(
+    ("metric", "fact", "refused"),
+    [
+        ("temperature", "It must stay below 80 degC.", True),
+        ("supply_temperature_2", "It must stay below 80 degrees.", True),
+        ("temperature", "It must stay above 75 degF.", False),  # its usual values do not keep that
+        ("temperature", "It must be between 60 and 71 degC.", False),
+        ("temperature", "It must stay below 80 %.", False),
+        ("temperature", "It must stay below 80 K.", False),
+        ("humidity", "It must stay below 80 degC.", False),
+        ("humidity", "It must stay below 80 %.", True),
+        ("metric_1", "It must stay below 80 degC.", False),
+    ],
+)
+def test_a_series_without_a_unit_takes_that_of_the_fact(metric: str, fact: str, *, refused: bool) -> None:
+    """Where it fits its metric, and the usual values are within the bound."""
+    assert beyond(fact, 98.0, None, metric) is refused
+    assert not beyond(fact, 76.0, None, metric)
+
+
+def test_a_reading_without_a_usual_range_has_no_bound() -> None:
+    """Nor has one that is not finite."""
     bound = replace(NORMAL, evidence=("k3",))
-    assert wrong(bound, placed("fri 15:00", window(unit=None))) == {}
+    assert list(wrong(bound, placed("fri 15:00", window(unit=None)))) == ["facts_fit"]
     assert wrong(bound, placed("fri 15:00", window(value=float("inf")))) == {}
     bare = replace(window(), section="")  # sealed while nothing was reviewed
     assert wrong(bound, bare) == {}
