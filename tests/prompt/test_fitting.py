@@ -59,6 +59,7 @@ def at(fact: str, *times: str) -> list[bool]:
         ("It is rinsed on Sundays at 23:00 for 2 hours.", "sun 22:29", "sun 22:30", "mon 03:00", "mon 03:01"),
         ("It is rinsed from 23:30 to 00:30 each night.", "wed 22:59", "wed 23:00", "thu 02:30", "thu 02:31"),
         ("It is rinsed at noon for ten minutes daily.", "wed 11:29", "wed 11:30", "wed 14:10", "wed 14:11"),
+        ("It is used from 06:00 to 12:00 daily.", "wed 05:29", "wed 05:30", "wed 18:00", "wed 18:01"),
         ("It is rinsed every Friday.", "thu 23:29", "thu 23:30", "sat 23:59", "sun 00:01"),
         ("It is rinsed every second Friday.", "thu 23:29", "thu 23:30", "sat 23:59", "sun 00:01"),
         ("It is rinsed on Fridays at 6 am - 7 am.", "fri 05:29", "fri 05:30", "fri 09:00", "fri 09:01"),
@@ -76,6 +77,7 @@ def test_hours_end(fact: str, before: str, first: str, last: str, after: str) ->
     "fact",
     [
         "The machine is used from 06:00 to 22:00 each day.",  # its other hours follow from it
+        "The machine is used from 06:00 to 12:01 each day.",
         "It is rinsed at 06:00 on Tuesdays.",  # no end
         "It is rinsed on Tuesday between 06:00 and 08:00.",  # of one week
         "It was rinsed on 24 November between 06:00 and 08:00.",
@@ -94,7 +96,7 @@ def test_hours_end(fact: str, before: str, first: str, last: str, after: str) ->
 )
 def test_what_is_not_compared_with_a_time(fact: str) -> None:
     """A sentence without recurring hours, or with words that turn their sense."""
-    assert at(fact, "fri 15:00") == [True]
+    assert at(fact, "fri 15:00", "sat 03:00") == [True, True]
 
 
 def test_a_window_without_a_time_is_not_compared() -> None:
