@@ -81,8 +81,8 @@ def misfit(fact: str, at: str, alarms: Sequence[Alarm]) -> str:
         return ""
     if at and _at_another_time(text, at):
         return "is on another time"
-    beyond = [bound for one in alarms if (bound := _beyond(text, one))]
-    return f"has {beyond[0]}" if beyond and len(beyond) == len(alarms) else ""
+    broken = [bound for one in alarms if (bound := _broken(text, one)) is not None]
+    return f"has {broken[0]}" if broken and all(broken) else ""
 
 
 # ------------------------------------------------------------------------------------ hours
@@ -167,13 +167,16 @@ def _lasting(text: str) -> float | None:
 # ------------------------------------------------------------------------------------ bounds
 
 
-def _beyond(text: str, alarm: Alarm) -> str:
-    """Return the bound that a value breaks, as a detail of a check shows it; empty if it breaks none."""
+def _broken(text: str, alarm: Alarm) -> str | None:
+    """Return the bound that a value breaks, as a detail of a check shows it.
+
+    It is empty if the value keeps the bounds, None if none is on such a value.
+    """
     lows, highs, every, rest = _bounds(strip_moments(text), alarm)
     low, high = alarm.usual
     guessed = alarm.unit is None and (high > max(highs, default=high) or low < min(lows, default=low))
-    if guessed or _DEPENDS.search(rest):
-        return ""
+    if guessed or not (lows or highs) or _DEPENDS.search(rest):
+        return None
     top, bottom = max([high, *every]), min([low, *every])
     if highs and alarm.value > top + MARGIN * (top - low):
         return f"at most {max(highs):g}"

@@ -173,10 +173,13 @@ def test_what_is_no_bound(fact: str) -> None:
 
 
 def test_each_reading_of_the_alarm_must_be_beyond() -> None:
-    """One within the bound may be what the fact is about."""
+    """One within the bound may be the subject of the fact; one of another quantity is not."""
     low, high = alarm(71.0), alarm(98.0)
     assert misfit("At most 80 degC.", "fri 15:00", [high, high]) == "has at most 80"
     assert misfit("At most 80 degC.", "fri 15:00", [high, low]) == ""
+    humid = alarm(91.0, "%", "humidity")
+    assert misfit("At most 80 degC.", "fri 15:00", [humid, high]) == "has at most 80"
+    assert misfit("At most 80 degC.", "fri 15:00", [humid]) == ""
     assert misfit("At least 75 degC.", "", [alarm(1.0)]) == "has at least 75"
     assert misfit("At most 80 degC.", "fri 15:00", []) == ""
 
