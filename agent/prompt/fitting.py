@@ -111,7 +111,7 @@ def _hours(text: str) -> tuple[list[tuple[float, float]], str]:
         return [], text
     times = list(clocks(text))
     if not times:
-        return [(day * DAY_MIN, DAY_MIN) for day in days if len(days) < len(DAYS)], text
+        return [(day * DAY_MIN, DAY_MIN) for day in days], text
     lasts = _lasting(text)
     spans: list[tuple[float, float]] = []
     rest, place = text, 0
@@ -155,12 +155,9 @@ def _joined(text: str, start: int, gap: str) -> bool:
 def _lasting(text: str) -> float | None:
     """Return how long something lasts, minutes, if the sentence has it."""
     for number, quantity in placed_quantities(text):
-        if (
-            _LASTS.search(text[max(0, number.start - _REACH) : number.start])
-            and find_dimension(quantity.unit or "") == "time"
-        ):
-            way = conversion(quantity.unit or "", "min")
-            return None if way is None else way.apply(quantity.value)
+        way = conversion(quantity.unit or "", "min")
+        if way is not None and _LASTS.search(text[max(0, number.start - _REACH) : number.start]):
+            return way.apply(quantity.value)
     return None
 
 
@@ -204,11 +201,10 @@ def _bounds(text: str, alarm: Alarm) -> tuple[list[float], list[float], list[flo
             if phrase := pattern.search(head):
                 bounds.append(value)
                 rest = _without(rest, begin + phrase.start(), number.start)
-        if ends is not None and _WITHIN.search(head):
-            other = _of(ends[1].unit, alarm, ends[1].value)
-            bounds = [value, value if other is None else other]
-            lows.append(min(bounds))
-            highs.append(max(bounds))
+        other = None if ends is None else _of(ends[1].unit, alarm, ends[1].value)
+        if other is not None and _WITHIN.search(head):
+            lows.append(min(value, other))
+            highs.append(max(value, other))
     return lows, highs, every, rest
 
 
@@ -219,7 +215,7 @@ def _without(text: str, start: int, end: int) -> str:
 def _of(unit: str | None, alarm: Alarm, value: float) -> float | None:
     """Return a value in the unit of a reading; a kelvin is a difference, degrees are those of the series."""
     wanted = alarm.unit
-    if unit is None or (unit == "K") != (wanted == "K"):
+    if unit is None or (unit == "K" and wanted != "K"):
         return None
     if wanted is None or unit == "deg":
         dimension = "temperature" if unit == "deg" else find_dimension(unit)

@@ -59,6 +59,9 @@ def at(fact: str, *times: str) -> list[bool]:
         ("It is rinsed on Sundays at 23:00 for 2 hours.", "sun 22:29", "sun 22:30", "mon 03:00", "mon 03:01"),
         ("It is rinsed from 23:30 to 00:30 each night.", "wed 22:59", "wed 23:00", "thu 02:30", "thu 02:31"),
         ("It is rinsed at noon for ten minutes daily.", "wed 11:29", "wed 11:30", "wed 14:10", "wed 14:11"),
+        ("Between 06:00 and 08:30 on Tuesdays it runs.", "tue 05:29", "tue 05:30", "tue 11:00", "tue 11:01"),
+        ("For 2 hours it runs, at 23:00 on Sundays.", "sun 22:29", "sun 22:30", "mon 03:00", "mon 03:01"),
+        ("It is used from 06:00 to 12:00.", "wed 05:29", "wed 05:30", "wed 18:00", "wed 18:01"),
         ("It is used from 06:00 to 12:00 daily.", "wed 05:29", "wed 05:30", "wed 18:00", "wed 18:01"),
         ("It is rinsed every Friday.", "thu 23:29", "thu 23:30", "sat 23:59", "sun 00:01"),
         ("It is rinsed every second Friday.", "thu 23:29", "thu 23:30", "sat 23:59", "sun 00:01"),
@@ -89,6 +92,8 @@ def test_hours_end(fact: str, before: str, first: str, last: str, after: str) ->
         "From 06:00 to 08:00 on Tuesdays it is off.",
         "Es wird an Tuesdays 06:00 - 08:00 geliefert.",
         "It is rinsed on Tuesdays between six o'clock and seven o'clock.",  # of which half of the day?
+        "It is rinsed daily at six o'clock for 20 minutes.",
+        "It is rinsed daily from 06:00 to seven o'clock.",
         "It is rinsed often.",
         "It is rinsed on Tuesdays at 06:00, and 20 minutes later it is dry.",
         "It is rinsed for an hour.",
@@ -119,6 +124,9 @@ def beyond(fact: str, value: float, unit: str | None = "degC", metric: str = "te
         # a tenth of the way from the usual values to the bound is left: 80 + (80 - 70) / 10
         ("Up to 80 degC are usual.", -1000, 81),
         ("At most 80 degC.", -1000, 81),
+        ("At most 80 degC here, no more than 80 degC there.", -1000, 81),
+        ("In room 4 it is at most 80 degC.", -1000, 81),
+        ("In the room behind the bakery there are no more than 80 degC.", -1000, 81),
         ("No more than 80 degC.", -1000, 81),
         ("It must not exceed 80 degC.", -1000, 81),
         ("Never above 80 degC.", -1000, 81),
@@ -144,6 +152,8 @@ def test_bounds(fact: str, least: float, most: float) -> None:
     assert [beyond(fact, least + 0.01), beyond(fact, most - 0.01)] == [False, False]
     assert beyond(fact, least - 0.01) is (least > -1000)
     assert beyond(fact, most + 0.01) is (most < 1000)
+    assert not beyond("At most 80 degC.", 81.0)
+    assert not beyond("At least 62 degC.", 61.0)
 
 
 @pytest.mark.parametrize(
@@ -161,6 +171,8 @@ def test_bounds(fact: str, least: float, most: float) -> None:
         "It must stay below 80 %.",
         "It must stay below 80.",
         "It must be between 60 and 80 %.",
+        "It must be between 60 degC and 80 %.",
+        "It must stay below 80 kelvin.",
         "It must stay below 80 degC for a minute.",
         "Es ist nicht above 80 degC.",
         "It is never closed. 80 degC.",
@@ -180,6 +192,8 @@ def test_each_reading_of_the_alarm_must_be_beyond() -> None:
     humid = alarm(91.0, "%", "humidity")
     assert misfit("At most 80 degC.", "fri 15:00", [humid, high]) == "has at most 80"
     assert misfit("At most 80 degC.", "fri 15:00", [humid]) == ""
+    assert misfit("It is kept between 80 and 60 degC.", "", [high]) == "has at most 80"
+    assert misfit("It is kept between 80 and 60 degC.", "", [alarm(1.0)]) == "has at least 60"
     assert misfit("At least 75 degC.", "", [alarm(1.0)]) == "has at least 75"
     assert misfit("At most 80 degC.", "fri 15:00", []) == ""
 
@@ -245,6 +259,14 @@ def test_a_series_without_a_unit_takes_that_of_the_fact(metric: str, fact: str, 
     """Where it fits its metric, and the usual values are within the bound."""
     assert beyond(fact, 98.0, None, metric) is refused
     assert not beyond(fact, 76.0, None, metric)
+
+
+def test_the_usual_values_of_a_series_without_a_unit_keep_one_of_several_bounds() -> None:
+    """The widest one, and to the last digit."""
+    assert beyond("It must stay below 72 degC.", 98.0, None)
+    assert beyond("It must stay above 70 degC.", -98.0, None)
+    assert beyond("At most 60 degC at the tap, at most 80 degC at the coil.", 98.0, None)
+    assert beyond("At least 75 degC at the coil, at least 60 degC at the tap.", -98.0, None)
 
 
 def test_a_reading_without_a_usual_range_has_no_bound() -> None:
