@@ -17,11 +17,9 @@ TARGETS = {
         ("agent/prompt/ground.py", "agent/prompt/sentence.py"), ("tests/prompt/test_ground.py",)
     ),
     "fitting": Target(("agent/prompt/fitting.py",), ("tests/prompt/test_fitting.py",)),
-    "quantity": Target(
-        ("agent/prompt/quantity.py",),
-        ("tests/prompt/test_ground.py", "tests/prompt/test_phrasing.py", "tests/prompt/test_site.py"),
+    "spoken": Target(
+        ("agent/prompt/spoken.py",), ("tests/prompt/test_phrasing.py", "tests/prompt/test_spoken.py")
     ),
-    "spoken": Target(("agent/prompt/spoken.py",), ("tests/prompt/test_phrasing.py",)),
     "wire": Target(
         ("agent/mqtt/wire.py",), ("tests/mqtt/test_wire.py", "tests/mqtt/test_hostile_packets.py")
     ),
