@@ -76,6 +76,7 @@ def test_measurements_are_those_of_the_facts() -> None:
     humid: dict[str, Any] = {"metric": "humidity"}
     assert unproven_words("The humidity rose.", [humid], []) == []
     assert unproven_words("The humidity rose.", [{"values": [humid]}], []) == []
+    assert unproven_words("The humidity rose.", [humid, {"metric": "pressure"}], []) == []
     assert unproven_words("The temperature rose.", [humid], []) == ["temperature"]
     assert unproven_words("The temperature rose.", [{"values": [{}]}], []) == []
 
