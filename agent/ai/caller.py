@@ -28,8 +28,18 @@ from agent.ai.stats import CallerStats, Faults
 from agent.budget.device_share import DAY_S, Shares
 from agent.decode.injection import suspicions
 from agent.domain.model_calls import BreakerState, BudgetWindow, CallRecord, ErrorType
-from agent.domain.records import Batch, Outcome, Reason, Window
-from agent.prompt import SITE_SYSTEM, SYSTEM, Prompt, Shared, output_tokens, render, site_room, version_of
+from agent.domain.records import Answer, Batch, Outcome, Reason, Window
+from agent.prompt import (
+    SITE_SYSTEM,
+    SYSTEM,
+    Prompt,
+    Shared,
+    output_tokens,
+    render,
+    site_room,
+    version_of,
+)
+from agent.prompt.ground import facts_fit
 
 SLOW_START = 4.0  # times the deadline, for the first call to a server that loads its model on demand
 AUDIT_SHARE = 0.1  # of the day's money
@@ -256,6 +266,10 @@ class Caller:
         finally:
             for device, amount in held:
                 self._shares.hold(device, -amount)
+
+    def facts_fit(self, answer: Answer, window: Window) -> bool:
+        """Return whether the facts of an earlier answer fit a later window of the same device."""
+        return facts_fit(answer, window, self._shared(window))
 
     def _shared(self, window: Window) -> Shared:
         """Return name and facts of its device, as in a prompt on this window alone."""

@@ -196,7 +196,7 @@ def _judge(
     try:
         answer = parse_answer(text)
     except ValueError as error:
-        return None, (), f"the model's answer has a wrong form: {error}"
+        return None, (), f"the model's answer cannot be used: {error}"
     if not answer.answered:
         return None, (), "the model finds no answer in the journal's facts"
     others = question.names.others(answer.text, question.facts.aliases)
@@ -264,6 +264,8 @@ def _lines(told: Mapping[str, Any]) -> list[str]:
         lines.append(f"From the journal alone ({told['why_local']}):")
         count = many(told["findings"], "finding") if told["findings"] else "no finding"
         lines += [f"  {count} in that time", *(f"  {text}" for text in facts.values())]
+        if told["call"] is not None and told["call"]["cost_usd"]:
+            lines.append(f"Booked for the call all the same:{_cost(told['call'])}")
     else:
         lines += ["", told["answer"], ""]
         lines += [f"  {ref}  {facts[ref]}" for ref in told["cites"]]

@@ -79,6 +79,14 @@ def between(low: float | None, high: float | None) -> str:
     return f"{number(low)} and more" if high is None else f"{number(low)} to {number(high)}"
 
 
+def roughly(low: float | None, high: float | None) -> str:
+    """Return a learnt range in words, with the digits that its width takes."""
+    if low is None or high is None or not 0 < high - low < math.inf:
+        return between(low, high)
+    decimals = 2 - math.floor(math.log10(high - low))
+    return between(round(low, decimals), round(high, decimals))
+
+
 def many(count: int, word: str, plural: str = "") -> str:
     """Return ``1 batch`` or ``2 batches``."""
     return f"{count} {word if count == 1 else plural or word + 's'}"

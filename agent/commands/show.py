@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from agent.commands.printing import UnknownError, between, instant, many, number, print_result, printable
+from agent.commands.printing import UnknownError, instant, many, number, print_result, printable, roughly
 from agent.config import load_apart
 from agent.domain.model_calls import fingerprint
 from agent.domain.records import Window
@@ -188,7 +188,7 @@ def _evidence(verdict: dict[str, Any], window: dict[str, Any] | None) -> list[st
     for one in verdict["evidence"]:
         usual, word = one["expected"], words_sent.get(one["reading"])
         sent = f" ({printable(word)})" if word else ""
-        words = f", expected is {between(*usual)}" if usual else ""
+        words = f", expected is {roughly(*usual)}" if usual else ""
         lines.append(
             f"  evidence {one['reading']}: {printable(one['metric'])} = {number(one['value'])}{sent}"
             f" at {one['at']}{words}"

@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import Annotated, Any, Protocol
 
 from agent.domain.keys import Key
-from agent.domain.records import Batch, Finding, Outcome, Purpose, Reason, Recovered, Window
+from agent.domain.records import Answer, Batch, Finding, Outcome, Purpose, Reason, Recovered, Window
 from agent.prompt import base_tokens, least_tokens, window_tokens
 from agent.verdict.incident import Key as Kindred, Shared
 from agent.verdict.review_policy import CalmRate, Decision, Reviewer, ReviewSettings
@@ -68,6 +68,10 @@ class Asks(Protocol):
 
     def cancelled(self, batch: Batch) -> list[Outcome]:
         """Return the outcomes of a batch whose ``ask`` was cancelled, with their cost."""
+        ...
+
+    def facts_fit(self, answer: Answer, window: Window) -> bool:
+        """Return whether the facts of an earlier answer fit a later window of the same device."""
         ...
 
 
@@ -244,6 +248,9 @@ class ReviewQueue:
             for case in together:
                 self._wait(case)
 
+    def _holds(self, answer: Answer, window: Window) -> bool:
+        return self.caller is None or self.caller.facts_fit(answer, window)
+
     def _fits(self, cases: Sequence[_Case]) -> bool:
         tokens = base_tokens() + sum(window_tokens(case.window.section) for case in cases)
         return len(cases) == 1 or (
@@ -318,7 +325,11 @@ class ReviewQueue:
         case.kindred = None
         shared = self.shared(window)
         decision = self._reviewer.decide(
-            window, self.finding(window.device), shared.incident, audits=self.audits_allowed()
+            window,
+            self.finding(window.device),
+            shared.incident,
+            audits=self.audits_allowed(),
+            holds=self._holds,
         )
         if decision.ask and self.paused(window.sealed):
             return Decision(ask=False, reason=Reason.REVIEW_OFF)

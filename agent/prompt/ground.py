@@ -7,6 +7,7 @@ from typing import Any
 from agent.domain.kinds import Claim
 from agent.domain.records import Answer, Check, Grounding, Status, Window
 from agent.domain.units import canonical
+from agent.prompt.fitting import Alarm, misfit
 from agent.prompt.quantity import COUNT, DEVICES, Quantity, fold, foreign_quantities, numerals, quantities
 from agent.prompt.render import FORM_SUMMARY
 from agent.prompt.section import load
@@ -38,13 +39,15 @@ def ground(answer: Answer, window: Window, shared: Shared = ALONE) -> tuple[Grou
 
     A number in the summary holds if a cited candidate, a limit or a statistic of the section as printed has
     that value, rounded to as many decimals as the summary prints and at most 5 % off, and its unit if it has
-    one. So does a number of a fact that the prompt ``shared`` and the answer cites.
+    one. So does a number of a fact that the prompt ``shared`` and the answer cites. The facts of a "normal"
+    on an alarm are compared with its time and its values.
     """
     section = load(window)
     cited = _cited(answer, section)
     checks = [
         _known(answer, section, shared),
         _present(answer, window, shared),
+        *_fit(answer, window, section, shared),
         *_kind_claims(answer, section, cited),
         *_words(answer, section, cited, shared),
     ]
@@ -82,6 +85,36 @@ def _present(answer: Answer, window: Window, shared: Shared) -> Check:
         if not any(ref in alarm or ref in shared.facts for ref in answer.evidence):
             wrong = ["normal cites no reading of the alarm" + (" and no fact" if shared.facts else "")]
     return _check("evidence_present", wrong, "cited as needed")
+
+
+def facts_fit(answer: Answer, window: Window, shared: Shared) -> bool:
+    """Return whether the facts of a "normal" can be its reason in ``window``, if it has an alarm."""
+    return all(check.held for check in _fit(answer, window, load(window), shared))
+
+
+def _fit(answer: Answer, window: Window, section: dict[str, Any], shared: Shared) -> list[Check]:
+    """Check that one of the cited facts can be the reason to call an alarm normal."""
+    told = {ref: shared.facts[ref] for ref in answer.evidence if ref in shared.facts}
+    if not told or answer.status is not Status.NORMAL or window.local.status is not Status.ANOMALY:
+        return []
+    alarms = _alarms(window, section)
+    misfits = {ref: misfit(fact, str(section.get("at", "")), alarms) for ref, fact in told.items()}
+    wrong = [f"{ref} {why}" for ref, why in misfits.items()] if all(misfits.values()) else []
+    return [_check("facts_fit", wrong, "no fact is contradicted")]
+
+
+def _alarms(window: Window, section: dict[str, Any]) -> list[Alarm]:
+    """Return the readings of the alarm that have a usual range."""
+    series = {item["metric"]: item for item in section.get("series", ())}
+    alarming = {reading.ref for reading in window.candidates if reading.score.alarm}
+    found = []
+    for one in section.get("candidates", ()):
+        mine = series.get(one["metric"], {})
+        unit = _unit(one) if "unit" in one else _unit(mine)
+        low, high = mine.get("usual", (None, None))
+        if one["id"] in alarming and None not in (one["value"], low, high):
+            found.append(Alarm(one["value"], unit, one["metric"], (low, high)))
+    return found
 
 
 def _kind_claims(answer: Answer, section: dict[str, Any], cited: list[dict[str, Any]]) -> list[Check]:

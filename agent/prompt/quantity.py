@@ -110,9 +110,15 @@ def _is_plain(char: str, before: str) -> bool:
 
 def quantities(text: str) -> Iterator[Quantity]:
     """Yield the numbers of a folded text that people wrote; one without a unit may have any."""
+    for _, quantity in placed_quantities(text):
+        yield quantity
+
+
+def placed_quantities(text: str) -> Iterator[tuple[Number, Quantity]]:
+    """Yield the same with their places."""
     for number in _numbers(text):
         unit, _ = _unit_behind(text, number.end)
-        yield Quantity(number.value, unit or ANY)
+        yield number, Quantity(number.value, unit or ANY)
 
 
 def numerals(text: str) -> list[str]:

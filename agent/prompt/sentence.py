@@ -80,12 +80,29 @@ class Moment(NamedTuple):
 
 def moments(text: str) -> Iterator[tuple[str, Moment]]:
     """Yield the dates and times in ``text`` as printed, with their meaning."""
+    for found, moment in _found(text):
+        yield " ".join(found.group().split()), moment
+
+
+def clocks(text: str) -> list[tuple[int, int, int | None]]:
+    """Return begin and end of the dates and times in ``text``, in order, and the minute of a day.
+
+    There is none for a date, and for a time that may be in either half of the day.
+    """
+    placed = ((found.start(), found.end(), moment) for found, moment in _found(text))
+    return sorted(
+        (start, end, None if moment.either or any(moment[:3]) else moment.minute)
+        for start, end, moment in placed
+    )
+
+
+def _found(text: str) -> Iterator[tuple[re.Match[str], Moment]]:
     for found in _TIME.finditer(text):
-        yield " ".join(found.group().split()), _moment(found)
+        yield found, _moment(found)
     for found in _NOON.finditer(text):
-        yield found.group(), Moment(minute=0 if found.group().lower() == "midnight" else 720, hourly=True)
+        yield found, Moment(minute=0 if found.group().lower() == "midnight" else 720, hourly=True)
     for found in _CLOCK.finditer(text):
-        yield found.group(), _spoken_time(found)
+        yield found, _spoken_time(found)
 
 
 def _spoken_time(found: re.Match[str]) -> Moment:

@@ -1,5 +1,6 @@
 """Review policy: whether a window is worth a model call."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
@@ -30,6 +31,13 @@ MAX_DOUBTS = 10_000
 DISMISSED_S = 1800.0  # an alarm that the model found normal is put to it again then, and after twice as long
 OF_INCIDENT = "the model has judged the incident that this belongs to"
 AUDIT_MARGIN = 2.0  # the audit share may still rise between sealing and asking
+
+
+Holds = Callable[[Answer, Window], bool]
+
+
+def _always(_answer: Answer, _window: Window) -> bool:
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +200,9 @@ class _Dismissal:
 class Dismissals:
     """Alarms that the model found normal, by device: what goes on is not a new question with each window.
 
-    It is asked again when the alarm becomes critical or of another kind, and after a time that doubles. Kept
-    in memory only: after a restart each is asked about once more.
+    It is asked again when the alarm becomes critical or of another kind, when the facts that the answer
+    cites no longer fit, and after a time that doubles. Kept in memory only: after a restart each is asked
+    about once more.
     """
 
     def __init__(self) -> None:
@@ -226,10 +235,13 @@ class Dismissals:
         """Return whether the alarm of ``window`` is one that the model has judged."""
         return window.device in self._known and window.local.status is Status.ANOMALY
 
-    def serve(self, window: Window) -> Outcome | None:
+    def serve(self, window: Window, holds: Holds) -> Outcome | None:
         """Return the outcome of ``window`` if its alarm is still the one that the model found normal."""
         known = self._known.get(window.device)
         if known is None or window.local.status is not Status.ANOMALY or not known.covers(window):
+            return None
+        answer = known.outcome.answer
+        if answer is None or not holds(answer, window):
             return None
         known.calm = 0
         return _serve(window, known.outcome)
@@ -333,9 +345,23 @@ class Reviewer:
         return True
 
     def decide(
-        self, window: Window, finding: Finding | None, incident: Incident | None, *, audits: bool
+        self,
+        window: Window,
+        finding: Finding | None,
+        incident: Incident | None,
+        *,
+        audits: bool,
+        holds: Holds = _always,
     ) -> Decision:
-        """Return who reviews ``window``; ``audits``: the money allows audits now."""
+        """Return who reviews ``window``.
+
+        Args:
+            window: it was sealed.
+            finding: the device's open one.
+            incident: that of the finding, or the one that a finding of the window would join.
+            audits: the money allows audits now.
+            holds: whether the facts of an earlier answer still fit.
+        """
         clock = window.sealed
         share = self.calm.share(self.settings.audits_per_day if audits else 0, clock)
         settled = False
@@ -343,7 +369,7 @@ class Reviewer:
             settled = self.doubts.settled(window.device, window.local.score, clock)
             self.dismissals.pass_by(window.device)
         if finding is None and self.settings.mode == "suspicious" and self.settings.endpoint:
-            served = self.dismissals.serve(window)
+            served = self.dismissals.serve(window, holds)
             if served is not None:
                 return Decision(ask=False, reason=Reason.CACHED, served=served)
         decision = decide(

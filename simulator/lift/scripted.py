@@ -1,6 +1,7 @@
 """Scripted models with a known worth: they bound what a score of models may show."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ from simulator.model.replies import Response, prompt_of, usage
 
 #: Kinds whose claim is recomputed from readings: a script that only knows the truth leaves them out.
 _CLAIMS = frozenset({"flatline", "out_of_range", "silence", "none"})
+#: Hours or a bound in a fact.
+_STATED = re.compile(r"(?i)\d:\d\d|\b(?:below|above|between|less than|up to)\b")
 
 
 def normal(question: Question, *, cite: bool = False) -> dict[str, Any]:
@@ -52,6 +55,12 @@ def _lazy(question: Question, _truth: Label | None) -> dict[str, Any]:
     return normal(question)
 
 
+def _hasty(question: Question, _truth: Label | None) -> dict[str, Any]:
+    """Return that all is normal, on the first fact with hours or a bound, read by nobody."""
+    stated = [ref for ref, text in question.facts.items() if _STATED.search(text)]
+    return {**normal(question, cite=True), "evidence": (stated or list(question.facts))[:1]}
+
+
 def _mute(question: Question, _truth: Label | None) -> dict[str, Any]:
     """Return that all is normal, on nothing."""
     return {**normal(question), "evidence": []}
@@ -77,6 +86,7 @@ SCRIPTS: dict[str, Callable[[Question, Label | None], dict[str, Any]]] = {
     "copycat": _copycat,
     "liar": _liar,
     "lazy": _lazy,
+    "hasty": _hasty,
     "mute": _mute,
     "alarmist": _alarmist,
 }

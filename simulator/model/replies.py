@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from simulator.model.asked import answer_to_question
 from simulator.model.behaviours import Behaviour, Knobs
 from simulator.model.judge import answer
 
@@ -133,15 +134,15 @@ def _content(behaviour: Behaviour, prompt: str) -> str | None:
         return None
     if behaviour is Behaviour.CONTENT_FILTER:
         return ""
-    good = answer(prompt)
+    good = answer_to_question(prompt) or answer(prompt)
     spoil = _SPOILERS.get(behaviour)
     if spoil is not None:
-        for window in good["windows"]:
+        for window in good.get("windows", ()):
             spoil(window)
     if behaviour is Behaviour.MISSING_WINDOW:
-        good["windows"] = good["windows"][:-1]
+        good["windows"] = good.get("windows", [])[:-1]
     if behaviour is Behaviour.WRONG_SCHEMA:
-        return json.dumps({"verdicts": [{"window": one["w"], "ok": True} for one in good["windows"]]})
+        return json.dumps({"verdicts": [{"window": one["w"], "ok": True} for one in good.get("windows", ())]})
     text = json.dumps(good, separators=(",", ":"))
     if behaviour is Behaviour.FENCED_JSON:
         return f"Here is the answer:\n```json\n{text}\n```\n"

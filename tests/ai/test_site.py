@@ -3,12 +3,22 @@
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from agent.domain.model_calls import Reply, Request, Usage
-from agent.domain.records import Grounding, Outcome, Reason, Source
+from agent.domain.records import (
+    Answer,
+    Grounding,
+    Kind,
+    Outcome,
+    Reason,
+    Severity,
+    Source,
+    Status,
+)
 from agent.prompt import NOTHING, SYSTEM, VERSION, Site, output_tokens, version_of
 from agent.prompt.site import NAMES
 from tests.ai.kit import PRICING, batch, kit, window
@@ -60,6 +70,17 @@ def test_a_verdict_rests_on_a_fact_that_was_sent() -> None:
     )
     assert one.answer is not None
     assert one.answer.evidence == ("r17", "k1")
+
+
+def test_facts_of_an_earlier_answer_fit_or_not() -> None:
+    """By the time of the later window; a fact that is not shared now excludes nothing."""
+    normal = Answer(Status.NORMAL, Kind.NONE, Severity.INFO, 3, ("k3",), "Normal here.")
+    thursday = window(device="hall")
+    tuesday = replace(thursday, section=thursday.section.replace("thu 00:17", "tue 09:00"))
+    shared, alone = kit(Model(), site=SITE).caller, kit(Model()).caller
+    assert not shared.facts_fit(normal, thursday)
+    assert shared.facts_fit(normal, tuesday)
+    assert alone.facts_fit(normal, thursday)
 
 
 @pytest.mark.parametrize(("device", "cited"), [("hall", "k1"), ("kitchen/th1", "k3"), ("cellar", "k1")])

@@ -19,6 +19,7 @@ from agent.decode.registry import Registry, SourceSpec
 from agent.domain.records import Answer, DecodeError, Kind, Reason, Severity, Status
 from agent.observe.redact import Secrets, content
 from agent.prompt import Shared
+from agent.prompt.fitting import Alarm, misfit
 from agent.prompt.ground import ground
 from agent.prompt.parse import MAX_ANSWERS, MAX_FOUND, MAX_MENDED, Problem, parse, read, salvage
 from agent.prompt.sentence import (
@@ -89,6 +90,11 @@ READERS: dict[str, tuple[Callable[[str], object], tuple[str, ...], int]] = {
     "cited fact": (
         lambda text: ground(CITING, BATCH.windows[0], Shared("th1", {"k1": text})),
         ("a1 ", "1,5 ", ". A"),
+        SIZE // 32,
+    ),
+    "fitting fact": (
+        lambda text: misfit(text, "fri 15:00", [Alarm(9.0, "degC", "temperature", (1.0, 2.0))]),
+        ("on Tuesdays 06:00-", "for 1 h ", "at most 1 degC ", "between 1 and "),
         SIZE // 32,
     ),
     "completion": (lambda text: read_reply(text.encode("utf-8", "replace")), REPLIES, SIZE),

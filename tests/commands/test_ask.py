@@ -174,7 +174,7 @@ def test_no_name_leaves_the_site(site: Site, tmp_path: Path, capsys: pytest.Capt
         ({"answer": "It broke a limit [f1]. The site is safe."}, '"The site is safe." cites no fact'),
         ({"answer": "It was a drift [f1]."}, "drift is not in a cited fact"),
         ({"answered": False, "answer": "?"}, "finds no answer"),
-        ({"answer": 7}, "wrong form"),
+        ({"answer": 7}, "cannot be used"),
     ],
 )
 def test_an_answer_that_does_not_hold(
@@ -188,6 +188,7 @@ def test_an_answer_that_does_not_hold(
     assert why in out
     assert str(change.get("answer")) not in out.splitlines()
     assert f"  critical out_of_range of {OVEN}" in out
+    assert out.splitlines()[-1].startswith("Booked for the call all the same: gpt-4o-mini, ")
     told = as_json(capsys, "ask", *QUESTION, site.own)
     assert (told["answer"], told["cites"]) == (None, [])
     assert why in told["why_local"]
@@ -220,6 +221,7 @@ def test_without_a_model_or_money(
     code, out, err = ask(capsys, "ask", *QUESTION, site.config(tmp_path, **sections), *more)
     assert (code, err) == (0, "")
     assert f"From the journal alone ({why}" in out
+    assert "Booked" not in out
     assert f"  critical out_of_range of {OVEN}" in out
     assert len(site.questions()) == asked
 
@@ -233,6 +235,7 @@ def test_an_endpoint_that_is_away_costs_nothing(
     code, out, _ = ask(capsys, "ask", *QUESTION, site.config(tmp_path, ai=ai))
     assert code == 0
     assert "(connection: " in out
+    assert "Booked" not in out
     assert spent(capsys, site.own) == before
 
 

@@ -16,6 +16,10 @@ TARGETS = {
     "ground": Target(
         ("agent/prompt/ground.py", "agent/prompt/sentence.py"), ("tests/prompt/test_ground.py",)
     ),
+    "fitting": Target(("agent/prompt/fitting.py",), ("tests/prompt/test_fitting.py",)),
+    "spoken": Target(
+        ("agent/prompt/spoken.py",), ("tests/prompt/test_phrasing.py", "tests/prompt/test_spoken.py")
+    ),
     "wire": Target(
         ("agent/mqtt/wire.py",), ("tests/mqtt/test_wire.py", "tests/mqtt/test_hostile_packets.py")
     ),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from agent.domain.records import (
+    Answer,
     Arrival,
     Batch,
     Command,
@@ -65,6 +66,9 @@ class Model:
         self.asked += [one.device for one in batch.windows]
         await self._gate.wait()
         return [answered(one, Status.NORMAL) for one in batch.windows]
+
+    def facts_fit(self, _answer: Answer, _window: Window) -> bool:
+        return True
 
     def cancelled(self, batch: Batch) -> list[Outcome]:
         return [Outcome(one.id, Reason.SHUTDOWN) for one in batch.windows]

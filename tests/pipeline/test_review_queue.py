@@ -7,6 +7,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from agent.domain.records import (
+    Answer,
     Batch,
     Cause,
     Incident,
@@ -39,6 +40,7 @@ class Rig:
         slots: int = 9,
     ) -> None:
         self.paused = False
+        self.fits = True  # the facts of an earlier answer
         self.status = Status.ANOMALY  # of each answer
         self.waited: list[str] = []
         self.concluded: list[tuple[str, Reason]] = []
@@ -93,6 +95,9 @@ class Rig:
         finally:
             self.slots.release()
         return [answered(win, self.status) for win in batch.windows]
+
+    def facts_fit(self, _answer: Answer, _window: Window) -> bool:
+        return self.fits
 
     def cancelled(self, batch: Batch) -> list[Outcome]:
         return [Outcome(win.id, Reason.SHUTDOWN) for win in batch.windows]
@@ -426,6 +431,21 @@ def test_an_alarm_that_the_model_found_normal_goes_on_without_a_call() -> None:
         assert [reason for _, reason in rig.concluded] == [Reason.REVIEWED, Reason.CACHED, Reason.CACHED]
         assert rig.suppressed == [Reason.CACHED, Reason.CACHED]
         assert rig.queue.asked == {Purpose.OPENING: 1}
+
+    run(body)
+
+
+def test_an_alarm_whose_facts_no_longer_fit_is_asked_about_again() -> None:
+    """The planned hour is over."""
+
+    async def body() -> None:
+        rig = Rig()
+        rig.status = Status.NORMAL
+        for lo, rig.fits in ((1, True), (5, True), (9, False)):
+            rig.queue.submit(window(score(2.0), lo=lo))
+            await rig.settle()
+        assert [reason for _, reason in rig.concluded] == [Reason.REVIEWED, Reason.CACHED, Reason.REVIEWED]
+        assert rig.queue.asked == {Purpose.OPENING: 1, Purpose.AGAIN: 1}
 
     run(body)
 

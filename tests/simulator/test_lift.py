@@ -94,6 +94,7 @@ HELD, FAILED = Grounding.GROUNDED, Grounding.UNGROUNDED
         ("copycat", 1.7, [(A, HELD), (A, HELD)]),
         ("copycat", 0.4, [(N, HELD), (N, HELD)]),
         ("lazy", 1.7, [(N, HELD), (N, HELD)]),
+        ("hasty", 1.7, [(N, HELD), (N, HELD)]),
         ("mute", 1.7, [(N, FAILED), (N, FAILED)]),
         ("mute", 0.4, [(N, HELD), (N, HELD)]),
         ("alarmist", 0.4, [(A, HELD), (A, HELD)]),
@@ -108,12 +109,13 @@ def test_scripted_models_are_what_they_are_called(
 
 
 def test_a_perfect_model_cites_the_site() -> None:
-    """Its answers rest on facts, the lazy one's on the reading itself, the mute one's on nothing."""
+    """The lazy one cites the reading itself, the mute one nothing, the hasty one what states a bound."""
     told = json.loads(content(Scripted("perfect", labels=[PLANNED], start=START)(request())))["windows"]
     assert [one["evidence"] for one in told] == [["k1"], ["k3"]]
-    for name, cited in (("lazy", ["r17"]), ("mute", [])):
+    cited = {"lazy": [["r17"], ["r17"]], "mute": [[], []], "hasty": [["k2"], ["k3"]]}
+    for name, evidence in cited.items():
         told = json.loads(content(Scripted(name, labels=[], start=START)(request())))["windows"]
-        assert [one["evidence"] for one in told] == [cited, cited]
+        assert [one["evidence"] for one in told] == evidence
 
 
 # ------------------------------------------------------------------------------------- recordings

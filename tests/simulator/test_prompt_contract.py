@@ -21,7 +21,9 @@ from agent.domain.records import (
 from agent.prompt import Site, render, render_section
 from agent.prompt.ground import ground as check
 from agent.prompt.parse import parse
+from agent.prompt.question import check_answer, parse_answer, render_question
 from simulator.model import answer
+from simulator.model.asked import answer_to_question
 
 AT = 1_790_000_000.0
 
@@ -152,3 +154,29 @@ def test_value_that_the_series_often_has_is_called_normal() -> None:
     batch = Batch("b2", (window("p", "flow", "m3/h", 0.0, Score(2.0, Kind.SPIKE, (11.0, 13.0)), off),))
     prompt = render(batch, 4000, delimiter="k")
     assert answer(prompt.user)["windows"][0]["status"] == "normal"
+
+
+def test_it_answers_a_question_of_a_person() -> None:
+    """From the findings of its facts, so that each check of the agent holds; without findings it has none."""
+    head = {"now": "2026-03-02 09:00", "devices": 1, "findings": 2}
+    found = [
+        {
+            "id": f"f{place}",
+            "device": "d1",
+            "kind": kind,
+            "severity": "warning",
+            "opened": f"2026-03-02 0{place}:10",
+            **ended,
+        }
+        for place, (kind, ended) in enumerate(
+            [("level_shift", {"ended": "2026-03-02 02:55"}), ("out_of_range", {})], 1
+        )
+    ]
+    prompt, kept = render_question("why?", head, found, max_tokens=4000, delimiter="7f3a")
+    told = answer_to_question(f"{prompt.system}\n{prompt.user}")
+    answered = parse_answer(json.dumps(told))
+    assert answered.cites == ("f1", "f2")
+    assert [check for check in check_answer(answered, head, kept) if not check.held] == []
+    prompt, _ = render_question("why?", head, [], max_tokens=4000, delimiter="7f3a")
+    assert (answer_to_question(prompt.user) or {})["answered"] is False
+    assert answer_to_question("no question") is None

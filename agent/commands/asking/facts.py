@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
 from agent.commands.asking.period import Period, local
-from agent.commands.printing import between, number, span
+from agent.commands.printing import between, number, roughly, span
 from agent.detect import Detector
 from agent.domain.metric_names import name_for_people
 from agent.domain.records import CommandRow, Do, Finding, Incident, SeriesView
@@ -262,7 +262,7 @@ class _Maker:
         if item["expected"] is not None:
             low, high = item["expected"]
             sent["expected"] = [None if side is None else printed_number(side, 5) for side in (low, high)]
-            shown += f", expected {between(low, high)}"
+            shown += f", expected {roughly(low, high)}"
         return Fact(ref, sent, shown)
 
     def incidents(self, kept: Sequence[FindingRecord]) -> Iterator[Fact]:
@@ -348,7 +348,7 @@ class _Maker:
                 )
             if usual is not None:
                 sent["usual"] = [printed_number(side, 5) for side in usual]
-                shown += f", usual {between(*usual)}"
+                shown += f", usual {roughly(*usual)}"
             if view.limits != (None, None):
                 sent["limits"] = [None if side is None else printed_number(side) for side in view.limits]
                 shown += f", limits {between(*view.limits)}"
