@@ -1,4 +1,4 @@
-"""Devices of which two series go together, and how they part: each stays within what it has shown.
+"""Devices with series that go together, and part while each stays in its range.
 
 They were written before there was a rule for pairs. Half of them were not looked at when it was made.
 """
