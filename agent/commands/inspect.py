@@ -181,6 +181,7 @@ def _series(view: SeriesView) -> dict[str, Any]:
         "readings": view.n,
         "warm": view.warm,
         "learning": None if progress is None else {"seen": progress.seen, "needed": progress.needed},
+        "goes_with": list(view.goes_with),
         "usual": view.usual,
         "median": view.median,
         "p01": view.p01,
@@ -262,8 +263,15 @@ def _series_lines(one: dict[str, Any]) -> list[str]:
         ),
         f"    limits: {', '.join(bounds) or 'none'}",
         *_tuning_line(tuning),
+        *_pair_line(one["goes_with"]),
         f"    last value {number(one['last_value'])}{unit}{sent} at {one['last_at']}",
     ]
+
+
+def _pair_line(goes_with: list[str]) -> list[str]:
+    """Return with which series of the device it is compared; nothing without one."""
+    names = " and ".join(printable(name_for_people(one)) for one in goes_with)
+    return [f"    goes with {names}"] if names else []
 
 
 def _tuning_line(tuning: dict[str, Any]) -> list[str]:

@@ -35,7 +35,8 @@ PART = 20  # names or rhythms in one piece of the head
 Row = tuple[str, str, str | None, int, State]
 Levels = tuple[str, str, int, list[Any]]  # device, metric, hour that was noted last, hourly changes
 Present = tuple[str, str, int, list[Any]]  # device, metric, hour of the last look, its presence
-Parts = tuple[int, "Heard", list[Row], list[Odd], dict[str, Any], list[Levels], list[Present]]
+Paired = tuple[str, list[Any]]  # device, what is known of its pairs
+Parts = tuple[int, "Heard", list[Row], list[Odd], dict[str, Any], list[Levels], list[Present], list[Paired]]
 
 
 class Heard(NamedTuple):
@@ -59,6 +60,7 @@ def encode(
     allowed: Mapping[str, Any] | None = None,
     hours: Iterable[Levels] = (),
     present: Iterable[Present] = (),
+    pairs: Iterable[Paired] = (),
 ) -> Iterator[bytes]:
     """Yield the state in small pieces, empty ones while the head is made; floats are exact.
 
@@ -81,6 +83,10 @@ def encode(
         yield b""
     head.append('],"present":[')
     for part in _parts(map(_json, present)):
+        head.append(part)
+        yield b""
+    head.append('],"pairs":[')
+    for part in _parts(map(_json, pairs)):
         head.append(part)
         yield b""
     head.append('],"series":[')
@@ -191,7 +197,7 @@ def _decode(blob: bytes) -> Parts:
         for device, metric, was, pending, said, *word in head.get("units", ())  # older states end before
     ]
     allowed, hours, present = head.get("allowed", {}), head.get("hours", []), head.get("present", [])
-    return head["count"], heard, rows, odd, allowed, hours, present
+    return head["count"], heard, rows, odd, allowed, hours, present, head.get("pairs", [])
 
 
 def _little(state: State) -> bytes:

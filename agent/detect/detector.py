@@ -10,7 +10,7 @@ from itertools import islice
 from math import inf
 from operator import attrgetter, itemgetter
 
-from agent.detect import calm, codec, company, nature, presence
+from agent.detect import calm, codec, company, nature, pairs, presence
 from agent.detect.allowed import Allowed
 from agent.detect.features import MANY_KINDS, is_new_use
 from agent.detect.limits import Bounds, Limit, LimitUse, choose, find_use
@@ -27,6 +27,7 @@ from agent.domain.records import (
     IGNORED,
     Do,
     Kind,
+    Partner,
     Past,
     Progress,
     Reading,
@@ -91,6 +92,7 @@ class Detector:
         self._allowed = Allowed()
         self._crowds: dict[str, int] = {}  # by device with more than CROWD series: how many are judged
         self._noted: dict[str, int] = {}  # by device: the hour of the last look at its series
+        self._pairs: dict[str, pairs.Pairs] = {}  # by device, of those with some series
         self._absent: dict[str, float] = {}  # device with series that fell away -> clock of the look
         self._count = 0  # readings ever
         self._next: list[_Rank] = []  # what gives way next, as it was ranked
@@ -149,7 +151,7 @@ class Detector:
         # Not `replace`, which takes as long as the rest of a reading.
         return Score(
             score.value, score.kind, score.expected, score.limit, progress,
-            score.unchecked, score.said, score.unit_was,
+            score.unchecked, score.said, score.unit_was, partner=score.partner,
         )  # fmt: skip
 
     def _judge_closely(self, reading: Reading, series: Series) -> tuple[Reading, Score]:
@@ -182,7 +184,11 @@ class Detector:
         allowance = self._allowed.of(device, reading.metric, series.unit) if self._allowed else None
         if allowance is not None:
             score = allowance.excuse(score, value)
-        elif series.plain:
+        known = self._pairs.get(device)
+        parting = known.tell(series.metric) if known is not None and known.parted else None
+        if parting is not None and parting.score > score.value:
+            score = self._parted(device, parting)
+        elif allowance is None and parting is None and series.plain:
             series.frame = calm.frame_of(state, reading.at)
         if limit is not None:
             broken = None if bounds is None else bounds.judge(value)
@@ -196,7 +202,14 @@ class Detector:
         return reading, score
 
     def note_hour(self, device: str, at: float, clock: float) -> None:
-        """Note levels and presence of a device's series once an hour; call it with each judged message."""
+        """Note levels and presence of a device's series once an hour; call it with each judged message.
+
+        Of series that may go together some levels an hour.
+        """
+        known = self._pairs.get(device)
+        # It is far ahead where the wall clock was.
+        if known is not None and (at >= known.due or known.due > max(at, clock) + pairs.HOUR_S):
+            self._compare(device, known, at)
         hour, last = int(at // 3600.0), self._noted.get(device, 0)
         if hour <= last <= max(hour, int(clock // 3600.0)) + 1:
             return
@@ -204,10 +217,30 @@ class Detector:
         if hour < last:
             return  # the wall clock was ahead for a while
         metrics = self._series.get(device, {}).values()
+        if known is None and pairs.are_few(pairs.levels(metrics, at)):
+            self._pairs[device] = pairs.Pairs()
         for series in metrics:
             series.note_hour(hour)
         if presence.look(metrics, next_hour=hour == last + 1):
             self._absent.setdefault(device, clock)
+
+    def _compare(self, device: str, known: pairs.Pairs, at: float) -> None:
+        """Note the levels of the series of a device, and each hour which of them have parted."""
+        metrics = self._series.get(device, {})
+        found = pairs.levels(metrics.values(), at)
+        if not pairs.are_few(found) or not known.has_room(found):
+            del self._pairs[device]
+        elif known.take(at, found):
+            for metric in known.parted:
+                if metric in metrics:
+                    metrics[metric].frame = None
+
+    def _parted(self, device: str, one: pairs.Parting) -> Score:
+        """Return the score of a series that has parted from its partner."""
+        mate = self._series[device].get(one.partner)
+        since = pairs.hour_words(one.since, self._zone)
+        partner = Partner(one.partner, one.given, None if mate is None else mate.unit, one.level, since)
+        return Score(one.score, Kind.OTHER, (one.low, one.high), partner=partner)
 
     def _meet(self, reading: Reading) -> Series:
         """Begin a series, and make room for it."""
@@ -282,6 +315,7 @@ class Detector:
             if not self._series[device]:
                 del self._series[device]
                 self._noted.pop(device, None)
+                self._pairs.pop(device, None)
                 self._watch.rhythms.pop(device, None)
 
     def _ranks(self, devices: Iterable[str]) -> Iterator[_Rank]:
@@ -452,7 +486,9 @@ class Detector:
 
     def allow(self, device: str, seen: Seen) -> None:
         """Take cited values of a series, or that it falls away, as usual from now on."""
-        series = self._series.get(device, {}).get(seen.metric)
+        series, known = self._series.get(device, {}).get(seen.metric), self._pairs.get(device)
+        if known is not None:
+            known.allow(seen.metric)
         if series is not None and seen.kind is Kind.SILENCE:
             presence.allow(series)
         elif series is not None:
@@ -481,6 +517,7 @@ class Detector:
         self._allowed.forget(device)
         self._noted.pop(device, None)
         self._crowds.pop(device, None)
+        self._pairs.pop(device, None)
 
     # ------------------------------------------------------------------------------------- views
 
@@ -528,6 +565,7 @@ class Detector:
             sensitivity=series.tuning.sensitivity,
             tuned_by=series.tuning.pattern or None,
             past=self._allowed.past(device, series.metric, series.unit),
+            goes_with=self._pairs[device].partners(series.metric) if device in self._pairs else (),
         )
 
     def learning_count(self) -> int:
@@ -628,7 +666,14 @@ class Detector:
         watch = self._watch
         heard = codec.Heard(watch.up_since, watch.down_since, tuple(watch.down), watch.rhythms)
         return codec.encode(
-            self._count, heard, self._rows, self._odd(), self._allowed.dump(), self._hourly(), self._present()
+            self._count,
+            heard,
+            self._rows,
+            self._odd(),
+            self._allowed.dump(),
+            self._hourly(),
+            self._present(),
+            ((device, one.dump()) for device, one in self._pairs.items()),
         )
 
     def _rows(self) -> Iterator[codec.Row]:
@@ -663,7 +708,7 @@ class Detector:
         Raises:
             DetectStateError: it is of another version or damaged; nothing is changed then.
         """
-        count, heard, rows, odd, allowed, hourly, present = codec.decode(blob)
+        count, heard, rows, odd, allowed, hourly, present, paired = codec.decode(blob)
         self._count = count
         self._allowed.load(allowed)
         self._watch.rebuild(*heard)
@@ -685,6 +730,7 @@ class Detector:
         for device, metric, noted, values in present:
             self._noted[device] = noted
             self._series[device][metric].presence = presence.Presence.load(values)
+        self._pairs = {device: pairs.Pairs.load(values) for device, values in paired}
         rhythms = self._watch.rhythms
         self._absent = {
             device: rhythms[device].clock

@@ -184,6 +184,17 @@ class Learning:
 
 
 @record(frozen=True, slots=True)
+class Partner:
+    """Another series of the device with which a series usually goes, and what their last hour was."""
+
+    metric: str
+    given: float  # mean of the partner
+    unit: str | None  # of the partner
+    mean: float  # of the series itself
+    since: str  # hour at which they parted, in words
+
+
+@record(frozen=True, slots=True)
 class Score:
     """The local detector's judgement of one reading; 1.0 is the alarm line of every detector."""
 
@@ -196,6 +207,7 @@ class Score:
     said: tuple[float, str] | None = None  # value and unit as sent, where the reading was converted
     unit_was: str | None = None  # another unit in which the series was learnt, "" for none: it is not judged
     ignored: bool = False  # by the configuration: only a limit is checked
+    partner: Partner | None = None  # from which it has parted; ``expected`` is then what is usual with it
 
     @property
     def alarm(self) -> bool:
@@ -279,6 +291,7 @@ class SeriesView:
     sensitivity: str = "normal"
     tuned_by: str | None = None  # the rule of the configuration that holds for it
     past: tuple[Past, ...] = ()  # its last anomalies that people have judged, oldest first
+    goes_with: tuple[str, ...] = ()  # metrics of the device with which it is compared
 
 
 # -------------------------------------------------------------------------------------- windows

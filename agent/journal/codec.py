@@ -10,6 +10,7 @@ from agent.domain.records import (
     Kind,
     Learning,
     LocalOpinion,
+    Partner,
     Progress,
     Score,
     Severity,
@@ -109,13 +110,22 @@ def _encode_reading(reading: WindowReading) -> list[object]:
         reading.at,
         reading.value,
         reading.unit,
-        [score.value, score.kind, score.expected, score.limit, *([score.said] if score.said else ())],
+        [score.value, score.kind, score.expected, score.limit, *_encode_more(score)],
         *([reading.word] if reading.word else ()),
     ]
 
 
+def _encode_more(score: Score) -> list[object]:
+    """Return what few scores have; a list as short as it can be."""
+    if score.partner is not None:
+        one = score.partner
+        return [score.said, [one.metric, one.given, one.unit, one.mean, one.since]]
+    return [score.said] if score.said else []
+
+
 def _decode_reading(item: list[Any]) -> WindowReading:
-    ref, metric, at, value, unit, (score, kind, expected, limit, *said), *word = item
+    ref, metric, at, value, unit, (score, kind, expected, limit, *more), *word = item
+    said, partner = (*more, None, None)[:2]
     usual = None if expected is None else (expected[0], expected[1])
     return WindowReading(
         ref=ref,
@@ -123,7 +133,14 @@ def _decode_reading(item: list[Any]) -> WindowReading:
         at=at,
         value=value,
         unit=unit,
-        score=Score(score, Kind(kind), usual, limit, said=(said[0][0], said[0][1]) if said else None),
+        score=Score(
+            score,
+            Kind(kind),
+            usual,
+            limit,
+            said=(said[0], said[1]) if said else None,
+            partner=Partner(*partner) if partner else None,
+        ),
         word=word[0] if word else None,
     )
 

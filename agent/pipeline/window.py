@@ -17,6 +17,7 @@ from agent.domain.record import record
 from agent.domain.records import (
     CALM,
     Kind,
+    Partner,
     Progress,
     Reading,
     Score,
@@ -27,7 +28,9 @@ MAX_TRACES = 8
 MAX_DUMPED = 100  # readings in one piece of a snapshot
 
 Scored = tuple[Reading, Score]
-_but_progress = attrgetter("value", "kind", "expected", "limit", "unchecked", "said", "unit_was", "ignored")
+_but_progress = attrgetter(
+    "value", "kind", "expected", "limit", "unchecked", "said", "unit_was", "ignored", "partner"
+)
 _CALM = _but_progress(CALM)
 
 
@@ -233,7 +236,10 @@ def _dump_scored(reading: Reading, score: Score) -> list[Any]:
     item: list[Any] = [reading.metric, reading.at, reading.value, unit]
     if score is not CALM:
         item += [score.value, score.kind, score.expected, score.limit, score.progress, score.unchecked]
-        if score.said is not None or score.unit_was is not None:
+        if score.partner is not None:
+            one = score.partner
+            item += [score.said, score.unit_was, [one.metric, one.given, one.unit, one.mean, one.since]]
+        elif score.said is not None or score.unit_was is not None:
             item += [score.said, score.unit_was]
     return item
 
@@ -245,7 +251,8 @@ def _load_scored(device: str, item: list[Any]) -> Scored:
     if not rest:
         return reading, CALM
     level, kind, expected, limit, *more = rest
-    progress, unchecked, said, unit_was = (*more, None, None, None, None)[:4]  # older snapshots end before
+    # Older snapshots end before.
+    progress, unchecked, said, unit_was, partner = (*more, None, None, None, None, None)[:5]
     return reading, Score(
         level,
         Kind(kind),
@@ -255,6 +262,7 @@ def _load_scored(device: str, item: list[Any]) -> Scored:
         unchecked,
         None if said is None else (said[0], said[1]),
         unit_was,
+        partner=None if partner is None else Partner(*partner),
     )
 
 

@@ -212,7 +212,9 @@ def _quantities(section: dict[str, Any], cited: Collection[str]) -> list[Quantit
     for candidate in section.get("candidates", ()):
         if candidate.get("id") in cited:
             unit = _unit(candidate) if "unit" in candidate else units.get(candidate.get("metric"))
-            found += _numbers(candidate, ("value", "expected"), unit)
+            found += _numbers(candidate, ("value", "expected", "mean"), unit)
+            partner = candidate.get("partner", {})
+            found += _numbers(partner, ("value",), units.get(partner.get("metric")))
             found += [*_numbers(candidate, ("score",)), *_numbers(candidate, ("after_s",), "s")]
     for series in section.get("series", ()):
         unit = _unit(series)

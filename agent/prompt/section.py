@@ -139,6 +139,10 @@ def _candidate(
         item["limit"] = True
     elif score.expected is not None:
         item["expected"] = _pair(score.expected, digits=5)
+    if score.partner is not None:
+        mate, mean, given = score.partner.metric, score.partner.mean, score.partner.given
+        item["partner"] = {"metric": words.get(mate, "value"), "value": number(given, digits=5)}
+        item["mean"] = number(mean, digits=5)
     return item
 
 

@@ -10,6 +10,7 @@ from agent.domain.records import (
     Kind,
     Learning,
     LocalOpinion,
+    Partner,
     Progress,
     Reading,
     Score,
@@ -228,6 +229,8 @@ def _tell_absent(silence: Silence) -> str:
 
 def _tell(lead: WindowReading, alarms: int) -> str:
     unit = f" {lead.unit}" if lead.unit else ""
+    if lead.score.partner is not None and lead.score.expected is not None:
+        return _tell_parted(lead, lead.score.partner, lead.score.expected)
     said = lead.score.said
     as_sent = f"{said[0]:.6g} {said[1]}" if said else lead.word
     sent = f" (sent as {as_sent})" if as_sent else ""
@@ -244,6 +247,19 @@ def _tell(lead: WindowReading, alarms: int) -> str:
     if alarms > 1:
         text += f" ({alarms} readings)"
     return text[: MAX_SUMMARY - 1] + "."
+
+
+def _tell_parted(lead: WindowReading, partner: Partner, expected: tuple[float, float]) -> str:
+    """Return how a series does not go with another one any more."""
+    unit, other = (f" {one[:MAX_UNIT]}" if one else "" for one in (lead.unit, partner.unit))
+    name, mate = (name_for_people(one, MAX_NAME) for one in (lead.metric, partner.metric))
+    mean = float(f"{partner.mean:.4g}")
+    span = _range(*expected, mean)
+    usual = f" usual is {span}{unit}" if span else " that is unusual"
+    return (
+        f"{name} was {_number(mean)}{unit} on average in the last hour; with a {mate} of"
+        f" {partner.given:.4g}{other}{usual}, since {partner.since}."
+    )[:MAX_SUMMARY]
 
 
 def _number(value: float) -> str:

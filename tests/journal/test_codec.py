@@ -2,9 +2,20 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, strategies as st
 
-from agent.domain.records import Kind, LocalOpinion, Score, Severity, Status, Trigger, Window, WindowReading
+from agent.domain.records import (
+    Kind,
+    LocalOpinion,
+    Partner,
+    Score,
+    Severity,
+    Status,
+    Trigger,
+    Window,
+    WindowReading,
+)
 from agent.journal.codec import decode_properties, decode_window, encode_properties, encode_window
 from tests.journal.rig import window
 
@@ -66,3 +77,12 @@ def test_the_word_behind_a_number_is_kept() -> None:
     one = window()
     worded = replace(one, candidates=(replace(one.candidates[0], word="open"), *one.candidates[1:]))
     assert decode_window(encode_window(worded)) == worded
+
+
+@pytest.mark.parametrize("said", [None, (100.4, "degF")])
+def test_the_partner_of_a_series_is_kept(said: tuple[float, str] | None) -> None:
+    """With and without a value as sent before it."""
+    one = window()
+    score = Score(1.4, Kind.OTHER, (30.0, 33.0), said=said, partner=Partner("flow", 41.0, None, 38.0, "x"))
+    parted = replace(one, candidates=(replace(one.candidates[0], score=score), *one.candidates[1:]))
+    assert decode_window(encode_window(parted)) == parted

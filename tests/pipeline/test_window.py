@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from agent.domain.records import CALM, Kind, Progress, Reading, Score, Trigger
+from agent.domain.records import CALM, Kind, Partner, Progress, Reading, Score, Trigger
 from agent.pipeline.window import Draft, Windows, WindowSettings, identify
 from agent.verdict.local_opinion import find_unjudged, opine
 from tests.support.make import T0, reading, score
@@ -341,3 +341,14 @@ def test_a_dump_keeps_the_word_behind_a_number() -> None:
     door = Reading("d1", "contact", T0, 1.0, None, "open")
     windows.add("d1", 1, T0, [(door, CALM), (replace(door, unit="x"), score(1.5)), (reading(), CALM)], None)
     assert seal_all(reloaded(windows), T0) == seal_all(windows, T0)
+
+
+def test_a_dump_keeps_the_partner_of_a_series() -> None:
+    """The summary of a window that was open at a restart names it."""
+    windows = Windows(SETTINGS)
+    partner = Partner("flow", 41.0, "degC", 38.0, "Tue 14:00 UTC")
+    parted = Score(1.5, Kind.OTHER, (30.0, 33.0), partner=partner)
+    windows.add("d1", 1, T0, [(reading(), parted), (reading(), CALM)], None)
+    sealed = seal_all(reloaded(windows), T0)
+    assert "with a flow of 41 degC usual is" in opine(sealed[0].readings).summary
+    assert sealed == seal_all(windows, T0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.domain.records import Kind, Reading, Score
+from agent.domain.records import Kind, Partner, Reading, Score
 from agent.verdict.local_opinion import opine
 
 
@@ -53,3 +53,27 @@ def test_a_range_that_is_the_value_is_left_out() -> None:
 def test_limit_is_told_as_configured() -> None:
     """A limit is not a habit."""
     assert "allowed is -40 to 85 hPa" in summary(99.0, -40.0, 85.0, limit=True)
+
+
+def parted(metric: str, partner: Partner, expected: tuple[float, float] = (30.21, 33.49)) -> str:
+    score = Score(1.4, Kind.OTHER, expected, partner=partner)
+    return opine([(Reading("d", metric, 0.0, 37.4, "°C"), score)] * 3).summary
+
+
+def test_two_that_parted_are_told_with_both_levels() -> None:
+    """The reading itself may be usual at its moment, so the mean is in the text."""
+    one = Partner("flow", 41.0312, "°C", 38.0049, "Tue 14:00 CET")
+    assert parted("return", one) == (
+        "return was 38 °C on average in the last hour; with a flow of 41.03 °C usual is 31 to 33 °C, since"
+        " Tue 14:00 CET."
+    )
+    assert "usual is 38.0079 to 38.008 °C, since" in parted("return", one, (38.0079, 38.0081))
+
+
+def test_names_of_two_that_parted_are_bounded() -> None:
+    """They are text of strangers."""
+    name, unit = "x" * 200, "u" * 200
+    told = parted(name, Partner(name, 1e300, unit, -1e300, "Tue 14:00 UTC"))
+    assert len(told) <= 300
+    assert (told.count("x"), told.count("u" * 16)) == (120, 1)
+    assert told.endswith(", since Tue 14:00 UTC.")

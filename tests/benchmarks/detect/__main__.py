@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.benchmarks.detect import cadence, cost, events, nab, night, ordinary, quiet_fleet, signals
+from tests.benchmarks.detect import cadence, cost, events, nab, night, ordinary, pairs, quiet_fleet, signals
 from tests.benchmarks.detect.bases import BASES
 from tests.benchmarks.detect.table import Report, Table
 
@@ -27,6 +27,7 @@ ROWS: dict[str, Measure] = {
     "night": lambda given: night.measure(given.seeds, given.jobs),
     "events": lambda given: events.measure(given.seeds, given.jobs),
     "cadence": lambda given: cadence.measure(given.seeds, given.jobs, trials=given.trials),
+    "pairs": lambda given: pairs.measure(given.seeds, given.jobs, why=given.why),
     "quiet": lambda given: quiet_fleet.measure(given.seeds, given.jobs),
     "nab": lambda given: nab.measure(given.jobs, given.data) if given.data else Report(),
     "cost": lambda given: cost.measure(given.seeds),
@@ -46,7 +47,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--devices", nargs="+", choices=ordinary.DEVICES, metavar="DEVICE", help="ordinary ones"
     )
-    parser.add_argument("--why", action="store_true", help="print the findings of the ordinary devices")
+    parser.add_argument(
+        "--why", action="store_true", help="print the findings of the ordinary devices and of pairs"
+    )
     parser.add_argument("--data", type=Path, metavar="DIR", help="of the Numenta Anomaly Benchmark")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the tables as JSON too")
     parser.add_argument("--svg", type=Path, metavar="DIR", help="write the pictures of the rows")

@@ -16,6 +16,7 @@ from tests.benchmarks.detect import cadence, cost, nab, night, ordinary, picture
 from tests.benchmarks.detect.__main__ import main
 from tests.benchmarks.detect.bases import BASES, FAULTS, MONDAY, Base, histories
 from tests.benchmarks.detect.contestants import PRODUCT
+from tests.benchmarks.detect.coupled_devices import COUPLED
 from tests.benchmarks.detect.ordinary import DEVICES
 from tests.benchmarks.detect.site import Ordinary
 from tests.benchmarks.detect.table import Figure, Table
@@ -189,3 +190,13 @@ def _nab(folder: Path) -> Path:
 
 def _step(values: list[float]) -> Iterator[float]:
     return (value + 30.0 * (place >= 800) for place, value in enumerate(values))
+
+
+def test_two_series_part_at_their_time_only() -> None:
+    """So a finding that is not there without the parting is due to it."""
+    device = COUPLED["river_gauges"]
+    usual, parted = (device.messages(days=28, seed=1, parts=parts) for parts in (False, True))
+    assert len(usual) == len(parted)
+    changed = [one.at for one, other in zip(usual, parted, strict=True) if one != other]
+    assert changed[0] >= device.onset(1) > changed[0] - 900.0
+    assert len(changed) > 100
