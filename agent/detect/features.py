@@ -49,9 +49,6 @@ from agent.detect.state import (
 VALUE, NEAR, RESIDUAL, MEAN, NOISE, SLOW = range(6)
 DAY_S: Final = 86_400.0
 WEEK_S: Final = 7 * DAY_S
-WEEKEND_S: Final = 1.75 * DAY_S  # Friday 18:00 UTC, as 1970 began on a Thursday,
-LONG_WEEKEND_S: Final = 2.6 * DAY_S  # until Monday morning
-SPARSE_S: Final = 1200.0  # between two readings
 FULL_DAY: Final = 0.3  # of the width of the values: hours that differ so much are a rhythm
 FLOOR: Final = 0.01  # of the value's range: what every feature may always do
 MANY_KINDS: Final = 3.0
@@ -114,8 +111,6 @@ def _residual(state: State, settings: DetectSettings) -> float:
         return inf
     if state[R_HI] - state[R_LO] > USELESS * (state[X_HI] - state[X_LO]):
         return inf  # the hours of the day explain nothing
-    if is_first_weekend(state):
-        return inf  # and may be others
     return 1.0 + settings.young_moves / seen + settings.young_days / _known_days(state)
 
 
@@ -136,18 +131,6 @@ def first_week(state: State, settings: DetectSettings) -> float:
     return settings.young_week * min(1.0, (max(hours) - min(hours)) / (FULL_DAY * span))
 
 
-def is_first_weekend(state: State) -> bool:
-    """Return whether it is the first weekend of a series whose hours differ: it may follow people."""
-    at, span = state[AT], state[X_HI] - state[X_LO]
-    age = at - state[BORN_AT]
-    if age >= WEEK_S + DAY_S or (at - WEEKEND_S) % WEEK_S > LONG_WEEKEND_S:
-        return False
-    if (state[TOTAL] - state[BORN]) * SPARSE_S < age:
-        return False  # it is judged by little else
-    hours = state[PROFILE:RECENT]
-    return 0.0 < span < inf and max(hours) - min(hours) > FULL_DAY * span
-
-
 def is_excused(state: State, settings: DetectSettings) -> bool:
     """Return whether the lines of the means are farther because no weekend was seen yet."""
     young = state[AT] - state[BORN_AT] < WEEK_S
@@ -159,7 +142,7 @@ def _mean(state: State, settings: DetectSettings) -> float:
     if (
         seen < 1.0
         or state[TOTAL] - state[MEANT] < FEW_MEANS
-        or (state[PROFILED] and (state[FOLDS] < state[SETTLED] or is_first_weekend(state)))
+        or (state[PROFILED] and state[FOLDS] < state[SETTLED])
     ):
         return inf
     days = settings.young_days / _known_days(state) if state[PROFILED] else _first_days(state, settings)
@@ -175,8 +158,6 @@ def _noise(state: State, settings: DetectSettings) -> float:
 def _slow(state: State, settings: DetectSettings) -> float:
     seen = state[TOTAL] - state[MEANT]
     if not state[PROFILED] or seen < SLOW_FROM or state[FOLDS] < state[SETTLED] + HOURS:
-        return inf
-    if is_first_weekend(state):
         return inf
     days = settings.young_slow_days * DAY_S / (state[AT] - state[BORN_AT])
     return 1.0 + settings.young_slow / seen + days + first_week(state, settings)

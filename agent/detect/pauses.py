@@ -43,7 +43,6 @@ FADE_S = 28 * DAY  # and it counts less from day to day
 OFTEN_S = 3 * DAY  # so does one that filled its days within this time
 BLIP_S = HOUR  # outages up to this long come again, if two came within BLIPS_S
 BLIPS_S = 14 * DAY
-ONE_BLIP = 0.75  # of its length counts while there was but one
 RARE = 4  # periods for each pause: fewer than MANY that are spread out more have no hour
 
 Offset = Callable[[float], float]  # of the site's zone to UTC at a time, seconds
@@ -237,9 +236,7 @@ class Pauses:
     def _second_blip(self) -> float:
         """Return the length of the second longest of the short outages of late, 0 when there was but one."""
         blips = sorted(one.length for one in self._strays(self.ended - BLIPS_S) if one.length <= BLIP_S)
-        if not blips:
-            return 0.0
-        return blips[-TWICE] if len(blips) >= TWICE else ONE_BLIP * blips[0]
+        return blips[-TWICE] if len(blips) >= TWICE else 0.0
 
     def _strays(self, since: float) -> list[Pause]:
         """Return the pauses that ended after a time and resemble no other one."""

@@ -154,21 +154,6 @@ def test_a_weekend_is_no_drift() -> None:
     assert alarms(Stream().feed(values)) == 0
 
 
-@pytest.mark.parametrize(("cold", "news"), [((5, 6), False), ((4,), True)])
-def test_hours_are_not_compared_on_the_first_weekend(cold: tuple[int, ...], *, news: bool) -> None:
-    """An office that is cold on Saturday and Sunday; a working day without heat is news."""
-    rng, value, detector, found = random.Random(8), 20.0, Detector(), 0
-    monday = signals.START - signals.START % 604_800.0 + 4 * 86_400.0  # 1970 began on a Thursday
-    for step in range(9 * 144):
-        hour, day = step % 144 / 6.0, step // 144
-        warm = 21.5 if day not in cold and 6 < hour < 18 else 17.5
-        value += (warm - value) * 0.08
-        at = monday + 600.0 * step
-        reading = Reading("office", "temperature", at, round(value + rng.gauss(0.0, 0.03), 2))
-        found += detector.update(reading, at).alarm
-    assert (found > 0) == news
-
-
 def test_a_refill_is_a_warning_and_a_hot_room_is_critical() -> None:
     """A store has no natural bound; a temperature that was never near such a value is critical."""
     for metric, critical in (("level", False), ("temperature", True)):
