@@ -30,6 +30,11 @@ def needs_writing(error: OSError) -> bool:
     return is_tls_error(error) and isinstance(error, ssl.SSLWantWriteError)
 
 
+def must_wait(error: OSError) -> bool:
+    """Return whether a socket that does not block has nothing for now."""
+    return needs_reading(error) or needs_writing(error)
+
+
 def is_end_of_tls(error: BaseException) -> bool:
     """Return whether the other side ended an encrypted connection."""
     return is_tls_error(error) and isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError))

@@ -15,7 +15,7 @@ from json import loads
 from secrets import token_hex
 from typing import Self
 
-from agent.domain.tls import needs_reading, needs_writing
+from agent.domain.tls import must_wait
 from agent.mqtt.settings import LinkSettings
 
 KEEPALIVE_S = 900  # longer than the time to observe: a minute, then the silence
@@ -86,7 +86,7 @@ class TakeoverDetector:
                 self._data += data
                 self._read()
         except OSError as error:
-            self._over = not (needs_reading(error) or needs_writing(error))
+            self._over = self._over or not must_wait(error)
 
     def _read(self) -> None:
         """Look at each whole packet."""

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from agent.domain.records import AgentError, Reply
-from agent.domain.tls import is_end_of_tls, is_tls_socket, needs_reading, needs_writing
+from agent.domain.tls import is_end_of_tls, is_tls_socket, must_wait
 
 CHUNK = 1 << 14
 PUBLISH = 0x30
@@ -132,7 +132,7 @@ class Wire:
                 # After TLS wanted more, the same bytes must be offered again: `out` only grows.
                 sent = self.sock.send(out[:CHUNK])
             except OSError as error:
-                if _must_wait(error):
+                if must_wait(error):
                     return
                 raise _lost(error) from error
             del out[:sent]
@@ -142,7 +142,7 @@ class Wire:
         try:
             chunk = self.sock.recv(CHUNK)
         except OSError as error:
-            if _must_wait(error):
+            if must_wait(error):
                 return 0
             raise _lost(error) from error
         if not chunk:
@@ -228,10 +228,6 @@ class Wire:
         if at > size:
             self._skip, at = at - size, size
         self._data = bytearray(data[at:]) if at < size else b""
-
-
-def _must_wait(error: OSError) -> bool:
-    return needs_reading(error) or needs_writing(error)
 
 
 def _lost(error: OSError) -> WireError:

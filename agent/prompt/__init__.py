@@ -1,7 +1,7 @@
 """The prompt of a call.
 
 Pure: nothing here reads a clock, logs, counts or draws random numbers. The form of a reply (``parse``) and
-the checks of its claims (``ground``) are imported with the first call.
+the checks of its claims (``ground``) are imported with the caller alone.
 """
 
 from agent.prompt.render import (
