@@ -15,6 +15,7 @@ from typing import Any
 FIXTURES = {
     "broker": ("broker",),
     "own_broker": ("broker",),
+    "authority": ("process",),
     "hung": ("broker", "process"),
     "start": ("broker", "process"),
 }
