@@ -138,7 +138,7 @@ class Look:
 
 
 def configure(machine: Container, **changes: str) -> None:
-    """Replace lines of the configuration: ``key="whole line"`` where the key is followed by a colon."""
+    """Replace lines of the configuration: ``key="whole line"``, the first line with this key."""
     path = machine.root / "etc/edge-agent/agent.yaml"
     lines = path.read_text().splitlines()
     for key, line in changes.items():

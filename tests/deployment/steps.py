@@ -107,7 +107,8 @@ def verdicts(site: Site) -> str:
         base_url=f"  base_url: {MODEL}",
         api_key_file="  api_key_file: ai.key",
         mode="  mode: all",
-        window="  window: {max_age_s: 5, max_readings: 20, settle_s: 1}",
+        max_age_s="    max_age_s: 5",
+        max_readings="    max_readings: 20",
     )
     site.machine.run("mosquitto_passwd -b /etc/mosquitto/edge-agent.passwords room-1 a-password")
     site.machine.run("systemctl reload mosquitto; systemctl restart edge-agent")
