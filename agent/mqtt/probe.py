@@ -20,7 +20,7 @@ from agent.mqtt.connection import Connection
 from agent.mqtt.dial import dial
 from agent.mqtt.errors import REFUSED, UNSUPPORTED_PROTOCOL, ErrorText, of_code, of_error
 from agent.mqtt.paho_client import Accepted, Denied, Dropped, Event, Published, Subscribed
-from agent.mqtt.settings import BROKER_DROPS, BrokerLimits, LinkSettings, Subscription
+from agent.mqtt.settings import BROKER_COUNTS, BROKER_DROPS, BrokerLimits, LinkSettings, Subscription
 from agent.mqtt.wire import LOST, Take, WireError
 
 ANSWER_S = 5.0  # for each answer of the broker
@@ -39,7 +39,8 @@ class Examined:
     limits: BrokerLimits = field(default_factory=BrokerLimits)
     granted: dict[str, int | None] = field(default_factory=dict)  # by filter; None: no SUBACK came
     heard: dict[str, int] = field(default_factory=dict)  # messages that came on each filter meanwhile
-    dropped: int | None = None  # the count of $SYS, None if it cannot be read
+    dropped: int | None = None  # the count of $SYS, None if it did not come
+    counts_heard: bool = False  # other counts of the broker came, which change more often
     published: int | None = None  # code of our publish, None: no PUBACK came
     removed: dict[str, int | None] = field(default_factory=dict)  # the same of empty messages, by topic
     session_kept: bool | None = None  # None: it could not be tried
@@ -369,7 +370,7 @@ def _ask(
     """Subscribe filter by filter, then publish."""
     client = call.connection.client
     asked = {one.filter: client.subscribe([replace(one, identifier=0)]) for one in subscriptions}
-    client.subscribe([Subscription(BROKER_DROPS, 0)])
+    client.subscribe([Subscription(BROKER_COUNTS, 0)])
     call.wait(lambda: all(mid in call.codes for mid in asked.values()), ANSWER_S)
     found.granted = {name: call.codes.get(mid, (None,))[0] for name, mid in asked.items()}
     if not found.limits.max_qos:
@@ -397,11 +398,12 @@ def _count(call: Call, found: Examined) -> None:
     for topic, payload in call.heard:
         if topic == BROKER_DROPS and payload.isdigit():
             found.dropped = int(payload[:20])
+        found.counts_heard = found.counts_heard or topic_matches_sub(BROKER_COUNTS, topic)
 
 
 def _all_heard(call: Call, busy: Collection[str]) -> bool:
     topics = {topic for topic, _ in call.heard}
-    return all(any(topic_matches_sub(name, topic) for topic in topics) for name in (*busy, BROKER_DROPS))
+    return all(any(topic_matches_sub(name, topic) for topic in topics) for name in (*busy, BROKER_COUNTS))
 
 
 def _try_session(settings: LinkSettings, found: Examined) -> None:

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from agent.domain.keys import Key
 
-#: Mosquitto's count since its start, retained, published when it changes (mosquitto(8), "Broker status").
+#: Mosquitto's counts since its start, published when they change, retained for a minute (its sys_tree.c).
+BROKER_COUNTS = "$SYS/broker/publish/#"
 BROKER_DROPS = "$SYS/broker/publish/messages/dropped"
 RECENT_S = 600.0
 MAX_RISES = 600

@@ -95,6 +95,26 @@ def test_missing_rights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert found["mqtt.session"] == "ok"
 
 
+def test_a_broker_without_drops_in_the_last_minute(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Mosquitto forgets a count that did not change for a minute: another one shows that they can be read.
+
+    Here the count of drops is the one that the user may not read. Without any there is a warning, see
+    :func:`test_missing_rights`.
+    """
+    counts = "topic read $SYS/broker/publish/"
+    broker = ShippedBroker(tmp_path / "broker")
+    broker.acl = ACL.replace(f"{counts}#", f"{counts}messages/received")
+    broker.start()
+    try:
+        _, lines = doctor(capsys, configured(tmp_path, broker))
+    finally:
+        broker.stop()
+    assert lines["mqtt.dropped"]["level"] == "ok"
+    assert lines["mqtt.dropped"]["what"] == "the broker has dropped nothing in the last minute"
+
+
 def test_the_right_to_announce_devices(
     shipped: ShippedBroker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
