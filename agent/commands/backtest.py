@@ -30,6 +30,7 @@ from agent.commands.printing import UnknownError, instant, print_result, printab
 from agent.config import Config, ConfigError, load_apart, settings
 from agent.domain.records import Reading, Score
 from agent.journal.reader import Reader
+from agent.pipeline.causes import surroundings
 from agent.pipeline.core import Judge
 from agent.pipeline.offline import EventTime, OfflinePath
 
@@ -148,6 +149,7 @@ def backtest(config: Config, found: Files | OwnJournal, until: Until, *, tap: Ta
     detector, played = settings.make_detector(config), Played()
     collected = Collected(config, since=found.since)
     found.prepare(detector, config)
+    intake = make_intake(config, detector)
     path = OfflinePath(
         detector=detector,
         window=config.review.window,
@@ -155,8 +157,8 @@ def backtest(config: Config, found: Files | OwnJournal, until: Until, *, tap: Ta
         concluded=collected.take,
         passed=collected.count,
         judge=None if tap is None else _tapped(detector.judge, tap),
+        around=lambda window: surroundings(window, found.places or intake.places, detector),
     )
-    intake = make_intake(config, detector)
     event_time = EventTime(
         intake=intake,
         take=path.take,
@@ -190,6 +192,7 @@ def backtest(config: Config, found: Files | OwnJournal, until: Until, *, tap: Ta
         "findings": findings,
         "counts": {
             "findings": len(findings),
+            "incidents": len({one["incident"] for one in findings}),
             "open": sum(one["cleared"] is None for one in findings),
             **by_kind(findings),
             "windows": dict(sorted(collected.windows.items())),

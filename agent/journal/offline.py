@@ -30,7 +30,7 @@ class OfflineIntake:
     """Makes rows of arrivals; their ``mono`` is the clock of these rows. ``stats`` counts as live.
 
     ``read`` gives source and readings of an arrival that holds nothing else, whose times are believed; None
-    of any other.
+    of any other. ``places`` has the source of each device.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class OfflineIntake:
         self._clocks = Clocks(connection)
         self._announced = Announced(knows=knows)
         self._command_rate = CommandRate()
-        self._places = Places(connection)
+        self.places = Places(connection)
         self._rows: list[Row] = []
         self._accepted = 0
         self._intake = self._begin()
@@ -75,7 +75,7 @@ class OfflineIntake:
             clocks=self._clocks,
             announced=self._announced,
             command_rate=self._command_rate,
-            places=self._places,
+            places=self.places,
             sequence=self._sequence,
             rows=self._rows,
         )
@@ -99,7 +99,7 @@ class OfflineIntake:
             return False
         label, readings = plain
         device, known = readings[0].device, self._series.ids
-        if not self._places.is_settled(device, label):
+        if not self.places.is_settled(device, label):
             return False
         for one in readings:
             if one.device != device or (device, one.metric, one.unit, one.word) not in known:
@@ -137,7 +137,7 @@ class OfflineIntake:
             self._unread,
             self._clocks,
             self._announced,
-            self._places,
+            self.places,
         )
         for part in parts:
             part.commit()

@@ -257,6 +257,12 @@ class Reader:
             row[0] for row in self._connection.execute("SELECT DISTINCT device FROM series ORDER BY device")
         ]
 
+    def sources_of_devices(self) -> dict[str, str]:
+        """Return the source of each device, as far as it is known."""
+        if self._version < _PEOPLE_SINCE:
+            return {}
+        return dict(self._connection.execute("SELECT device, source FROM devices"))
+
     def metrics(self, device: str) -> list[str]:
         """Return the metrics of a device, in the order in which they were first received."""
         rows = self._connection.execute("SELECT metric FROM series WHERE device = ? ORDER BY id", (device,))

@@ -20,6 +20,7 @@ from agent.domain.records import (
     Window,
 )
 from agent.journal.store import Store
+from agent.pipeline.causes import Causes, Step
 from agent.pipeline.events import (
     CommandDecided,
     Event,
@@ -33,7 +34,7 @@ from agent.sinks import MessageKind, Route
 from agent.verdict import incident as incident_form
 from agent.verdict.encode import encode, to_json
 from agent.verdict.finding import breaks_limit
-from agent.verdict.incident import Change, Incidents, Shared, Surroundings
+from agent.verdict.incident import Change, Shared, Surroundings
 from agent.verdict.notice import SNOOZE_OVER, WORKS_OVER, key_of
 from agent.verdict.people import Decision, People
 from agent.verdict.verdict import conclude, disagreement
@@ -68,27 +69,24 @@ class ConclusionStats:
     verdicts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(Source, 0))
 
 
-class _Step(NamedTuple):
-    """Changes by one verdict: the finding of its device, incidents, and messages about both."""
+class _Reported(NamedTuple):
+    """A step, and the messages about it."""
 
-    finding: Finding | None
-    event: FindingEvent | None
-    moved: Sequence[Finding] = ()  # to another incident
-    changes: Sequence[Change] = ()
-    outgoing: Sequence[Outgoing] = ()
-    works: bool = False  # maintenance began, and people want no notice
+    step: Step
+    outgoing: Sequence[Outgoing]
+    works: bool  # maintenance began, and people want no notice
 
     @property
     def events(self) -> list[Event]:
-        return [IncidentChanged(*one[:3]) for one in self.changes]
+        return [IncidentChanged(*one[:3]) for one in self.step.changes]
 
     def amend_notices(self, store: Store) -> None:
         """Change the notices that are held."""
-        for one in self.changes:
+        for one in self.step.changes:
             if one.incident.merged_into is not None:
                 store.outbox.notices.merge(one.incident.id, one.incident.merged_into)
-        if self.works and self.finding is not None:
-            store.outbox.notices.withdraw(key_of(self.finding), self.finding.id, again=True)
+        if self.works and self.step.finding is not None:
+            store.outbox.notices.withdraw(key_of(self.step.finding), self.step.finding.id, again=True)
 
 
 class Conclusions:
@@ -127,8 +125,8 @@ class Conclusions:
         #: Whether the incidents of a window that another agent has published about are to be seen.
         self.shows: Callable[[Window], bool] = lambda _window: False
         self.people = people
-        self.incidents = Incidents()
-        self._surroundings = surroundings
+        self._causes = Causes(people.findings, surroundings)
+        self.incidents = self._causes.incidents
         self._findings = people.findings
         #: Finding -> the last verdict on it that is an anomaly, newest last; open findings only.
         self._anomalies: dict[str, dict[str, Any]] = {}
@@ -150,15 +148,7 @@ class Conclusions:
 
     def shared(self, window: Window) -> Shared:
         """Return the incident of a window's device, or what its anomaly would share with others."""
-        finding = self._findings.get(window.device)
-        if finding is not None and finding.awaits == window.id:
-            return self.incidents.beside(finding)
-        if finding is not None:
-            return Shared(self.incidents.of(finding))
-        if window.local.status is not Status.ANOMALY:
-            return Shared()
-        around = self._surroundings(window)
-        return self.incidents.shared_by(window.device, window.local.kind, window.sealed, around)
+        return self._causes.shared(window)
 
     def last_anomaly(self, finding_id: str) -> dict[str, Any] | None:
         """Return the last verdict on an open finding that was an anomaly, as JSON values.
@@ -195,7 +185,8 @@ class Conclusions:
         device = window.device
         verdict = conclude(window, outcome, agent=self._agent, created=self._wall())
         reviewed = outcome.answer is not None
-        step = self._move(verdict, window, reviewed=reviewed)
+        reported = self._move(verdict, window, reviewed=reviewed)
+        step = reported.step
         finding, event = step.finding, step.event
         incidents = [change.incident for change in step.changes]
         if finding is not None and reviewed:
@@ -209,7 +200,7 @@ class Conclusions:
         span = self._trace(trace_id=verdict.trace_id, destination="verdicts", device=device)
         outgoing = self._outgoing(verdict, payload, finding, event, span.traceparent)
         if not silent:
-            outgoing = [*outgoing, *step.outgoing]
+            outgoing = [*outgoing, *reported.outgoing]
         else:
             outgoing = self._outgoing_of_incidents(step.changes) if self.shows(window) else []
         detail = detail_of(outcome)
@@ -217,10 +208,10 @@ class Conclusions:
         events: list[Event] = [VerdictCommitted(verdict, waited_s, disagreement(window, outcome))]
         if finding is not None and event is not None:
             events.append(FindingChanged(event, finding, verdict))
-        events += step.events
+        events += reported.events
 
         def job(store: Store) -> Sequence[Outgoing]:
-            step.amend_notices(store)
+            reported.amend_notices(store)
             return store.conclude(
                 window=window,
                 verdict=payload,
@@ -252,7 +243,8 @@ class Conclusions:
             if before.awaits == window.id:  # the last process has notified people
                 self._early[before.id] = _shown(opinion)
             return
-        step = self._move(opinion, window, reviewed=False, early=True)
+        reported = self._move(opinion, window, reviewed=False, early=True)
+        step = reported.step
         if step.finding is None:
             return
         self._early[step.finding.id] = _shown(opinion)
@@ -260,33 +252,26 @@ class Conclusions:
         incidents = [change.incident for change in step.changes]
 
         def job(store: Store) -> Sequence[tuple[str, Outgoing]]:
-            step.amend_notices(store)
-            return store.change(changed, incidents, [(window.device, one) for one in step.outgoing])
+            reported.amend_notices(store)
+            return store.change(changed, incidents, [(window.device, one) for one in reported.outgoing])
 
-        self._write(job, lambda added: self._decided(added, step.events))
+        self._write(job, lambda added: self._decided(added, reported.events))
 
-    def _move(self, verdict: Verdict, window: Window, *, reviewed: bool, early: bool = False) -> _Step:
-        """Move the finding and its incident on, and make the notices of it."""
+    def _move(self, verdict: Verdict, window: Window, *, reviewed: bool, early: bool = False) -> _Reported:
+        """Move the finding and its incident on, and make the messages about it."""
         before = self._findings.get(window.device)
-        finding, event = self._findings.move(verdict, window, reviewed=reviewed, early=early)
+        step = self._causes.move(verdict, window, reviewed=reviewed, early=early)
+        finding = step.finding
         if finding is None:
-            return _Step(None, event)
-        moved: list[Finding] = []
-        spread_s, back = 0.0, False
-        if finding.incident is None and event is FindingEvent.OPENED:
-            around = self._surroundings(window)
-            spread_s = around.spread_s(finding)
-            finding, moved, changes = self.incidents.open(finding, around)
-            back = self.incidents.had(finding)
-            for one in (*moved, finding):
-                self._findings.put(one)
-        else:
-            changes = self.incidents.update(finding)
-        outgoing = self._outgoing_of_incidents(changes)
+            return _Reported(step, (), works=False)
+        outgoing = self._outgoing_of_incidents(step.changes)
         if self._notices is not None:
-            outgoing += self._notices.of_change(event, finding, verdict, before, changes, spread_s, back=back)
-        works = finding.maintenance and before is not None and not before.maintenance
-        return _Step(finding, event, moved, changes, outgoing, works=works)
+            outgoing += self._notices.of_change(
+                step.event, finding, verdict, before, step.changes, step.spread_s, back=step.back
+            )
+        return _Reported(
+            step, outgoing, works=finding.maintenance and before is not None and not before.maintenance
+        )
 
     def _keep_anomaly(self, finding: Finding, verdict: Verdict) -> None:
         if finding.awaits is None:

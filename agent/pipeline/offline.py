@@ -13,7 +13,6 @@ from agent.domain.records import (
     Arrival,
     Finding,
     FindingEvent,
-    Incident,
     MessageRow,
     Outcome,
     Row,
@@ -24,9 +23,11 @@ from agent.domain.records import (
     Window,
 )
 from agent.journal.offline import OfflineIntake
+from agent.pipeline.causes import Causes, Step
 from agent.pipeline.core import Core, Judge
 from agent.pipeline.window import Draft, WindowSettings
 from agent.verdict.finding import Findings
+from agent.verdict.incident import Surroundings
 from agent.verdict.local_opinion import bounded, highest
 from agent.verdict.review_policy import Decision, Reviewer, ReviewSettings
 from agent.verdict.verdict import conclude
@@ -41,8 +42,17 @@ class Concluded(NamedTuple):
     window: Window
     decision: Decision
     verdict: Verdict
-    finding: Finding | None
-    event: FindingEvent | None
+    step: Step
+
+    @property
+    def finding(self) -> Finding | None:
+        """The finding of its device, also one that it clears."""
+        return self.step.finding
+
+    @property
+    def event(self) -> FindingEvent | None:
+        """The change of that finding, None without one."""
+        return self.step.event
 
 
 class OfflinePath:
@@ -50,7 +60,7 @@ class OfflinePath:
 
     ``passed`` gets trigger and clock of each calm window of a device without a finding that nobody is asked
     about: it is not made then, as nearly all of them need not be. Without ``passed`` they are concluded too.
-    ``incident`` returns the one that a window and the finding of its device belong to, where there are any.
+    ``around`` returns the surroundings of the device of a window, which decide what shares an incident.
     """
 
     def __init__(
@@ -62,13 +72,13 @@ class OfflinePath:
         concluded: Callable[[Concluded], None],
         passed: Callable[[Trigger, float], None] | None = None,
         judge: Judge | None = None,
-        incident: Callable[[Window, Finding | None], Incident | None] = lambda _window, _finding: None,
+        around: Callable[[Window], Surroundings] = lambda _window: Surroundings(),
+        findings: Findings | None = None,
     ) -> None:
-        self._incident = incident
         self._reviewer = Reviewer(replace(review, endpoint=True), margin=1.0)  # decides as it seals
         self._concluded = concluded
         self._passed = passed
-        self.findings = Findings()
+        self.causes = Causes(Findings() if findings is None else findings, around)
         self.core = Core(
             journal=NAME,
             agent=NAME,
@@ -92,7 +102,7 @@ class OfflinePath:
 
     def _pass(self, cut: Draft | Silence, passed: Callable[[Trigger, float], None]) -> bool:
         """Pass the next window by if nobody needs it; return whether that is so."""
-        if not isinstance(cut, Draft) or cut.device in self.findings:
+        if not isinstance(cut, Draft) or cut.device in self.causes.findings:
             return False
         score = bounded(highest(cut.readings))
         if not self._reviewer.passes(self.core.identify(cut), cut.device, score, cut.sealed):
@@ -102,14 +112,17 @@ class OfflinePath:
         return True
 
     def _conclude(self, window: Window) -> None:
-        finding = self.findings.get(window.device)
-        decision = self._reviewer.decide(window, finding, self._incident(window, finding), audits=True)
+        causes = self.causes
+        finding, shared = causes.findings.get(window.device), causes.shared(window)
+        decision = self._reviewer.decide(window, finding, shared.incident, audits=True)
         if decision.ask:
             self._reviewer.doubts.note(window)
         outcome = Outcome(window.id, decision.reason)
         verdict = conclude(window, outcome, agent=NAME, created=window.sealed)
-        finding, event = self.findings.move(verdict, window, reviewed=decision.ask)
-        self._concluded(Concluded(window, decision, verdict, finding, event))
+        step = causes.move(verdict, window, reviewed=decision.ask)
+        if step.finding is not None and decision.ask:
+            causes.incidents.note_review(step.finding.incident, window.sealed)
+        self._concluded(Concluded(window, decision, verdict, step))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -39,6 +39,7 @@ from agent.domain.records import (
 from agent.journal.journal import Journal
 from agent.mqtt import LinkState
 from agent.pipeline import snapshot
+from agent.pipeline.causes import surroundings
 from agent.pipeline.conclude import Conclusions, Trace
 from agent.pipeline.core import Core
 from agent.pipeline.epochs import Epochs
@@ -54,7 +55,6 @@ from agent.pipeline.usual import UsualRanges
 from agent.pipeline.window import WindowSettings
 from agent.sinks import Route, Sink
 from agent.testing.failpoint import failpoint
-from agent.verdict.incident import Surroundings, move_of
 from agent.verdict.notice import NoticeRules
 from agent.verdict.people import People
 from agent.verdict.review_policy import ReviewSettings
@@ -153,7 +153,7 @@ class Pipeline:
             agent=settings.agent,
             routes=settings.routes,
             people=People(knows=detector.knows, devices=detector.devices),
-            surroundings=self._surroundings,
+            surroundings=lambda window: surroundings(window, self._journal.places, self.detector),
             write=self._write,
             publish=self.outbox.add,
             trace=trace,
@@ -324,21 +324,6 @@ class Pipeline:
         self._core.take(row)
         if row.outcome is not None and row.outcome.forget and row.outcome.device is not None:
             self.retained.forget(row.outcome.device)
-
-    def _surroundings(self, window: Window) -> Surroundings:
-        device = window.device
-        place = self._journal.places.of(device)
-        if place is None:
-            return Surroundings()
-        return Surroundings(
-            place=place,
-            offline=place.link is not None,
-            interval_s=self.detector.usual_interval(device),
-            siblings=self._journal.places.count(place.source),
-            move=move_of(window.local),
-            alike=self.detector.alike,
-            share_day=self.detector.share_day,
-        )
 
     def _take_message(self, row: MessageRow) -> None:
         self._core.take_message(row)

@@ -20,9 +20,7 @@ from agent.decode.registry import Decoded, Registry
 from agent.detect import Detector
 from agent.domain.records import (
     DecodeError,
-    Finding,
     FindingEvent,
-    Incident,
     MessageRow,
     Purpose,
     Severity,
@@ -32,6 +30,8 @@ from agent.domain.records import (
 )
 from agent.pipeline.offline import Concluded, OfflinePath
 from agent.pipeline.window import WindowSettings
+from agent.verdict.finding import Findings
+from agent.verdict.incident import Surroundings
 from agent.verdict.review_policy import ReviewSettings
 from simulator.agent_process import demo_config
 from simulator.events import Message
@@ -88,6 +88,7 @@ class LocalAgent:
         sources: Sequence[Mapping[str, Any]] | None = None,
         rival: Contestant | None = None,
         on_window: Callable[[Window], object] = lambda _window: None,
+        findings: Findings | None = None,
     ) -> None:
         config = configure(limits or {}, sources)
         self._registry = Registry(sources=config.sources, base_topic="edge-agent/bench")
@@ -97,7 +98,8 @@ class LocalAgent:
             window=WindowSettings(),
             review=ReviewSettings(),
             concluded=self._conclude,
-            incident=self._incident,
+            around=self._around,
+            findings=findings,
         )
         self._live_from = live_from
         self._on_window = on_window
@@ -144,9 +146,9 @@ class LocalAgent:
     def _take_state(self, decoded: Decoded, device: str, topic: str, *, online: bool) -> None:
         """Take a state that an availability topic has for a device."""
 
-    def _incident(self, _window: Window, _finding: Finding | None) -> Incident | None:
-        """Return the incident that a window belongs to: of none here."""
-        return None
+    def _around(self, _window: Window) -> Surroundings:
+        """Return the surroundings of the device of a window: nothing is known of them here."""
+        return Surroundings()
 
     def _conclude(self, one: Concluded) -> None:
         window, decision, after, event = one.window, one.decision, one.finding, one.event

@@ -18,7 +18,6 @@ from agent.domain.records import (
     CommandRow,
     Finding,
     FindingEvent,
-    Incident,
     IncidentEvent,
     Place,
     Severity,
@@ -26,9 +25,10 @@ from agent.domain.records import (
 )
 from agent.journal.outbox import Outbox
 from agent.journal.schema import migrate
+from agent.pipeline.causes import surroundings
 from agent.pipeline.notices import Notices, Receiver
 from agent.pipeline.offline import Concluded
-from agent.verdict.incident import Change, Incidents, Surroundings, move_of
+from agent.verdict.incident import Surroundings
 from agent.verdict.notice import NoticeRules, key_of
 from agent.verdict.people import People
 from tests.benchmarks.inprocess import LocalAgent
@@ -74,12 +74,11 @@ class Site(LocalAgent):
         live_from: float,
         limits: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(live_from=live_from, limits=limits, sources=sources)
+        self.people = People(knows=lambda device: self.detector.knows(device))  # noqa: PLW0108 - made later
+        super().__init__(live_from=live_from, limits=limits, sources=sources, findings=self.people.findings)
         self.now = 0.0
         self._write = Transaction(lambda: self.now)
-        self.people = People(knows=self.detector.knows)
-        self._path.findings = self.people.findings
-        self.incidents = Incidents()
+        self.incidents = self._path.causes.incidents
         self.incident_of: dict[str, str] = {}  # finding -> incident
         self.opened = 0  # incidents
         self.found: dict[str, tuple[float, str]] = {}  # finding -> when it was reported, device
@@ -135,35 +134,27 @@ class Site(LocalAgent):
 
     def _conclude(self, one: Concluded) -> None:
         super()._conclude(one)
-        finding, before, spread_s, back = one.finding, self._before.get(one.window.device), 0.0, False
+        finding, step, before = one.finding, one.step, self._before.get(one.window.device)
         if finding is None:
             return
-        if one.event is FindingEvent.OPENED:
-            around = self._around(one.window)
-            spread_s = around.spread_s(finding)
-            finding, changes = self._join(finding, around)
-            back = self.incidents.had(finding)
-        else:
-            changes = self.incidents.update(finding)
-        if one.decision.ask:
-            self.incidents.note_review(finding.incident, one.window.sealed)
+        changed = (finding, *step.moved) if one.event is FindingEvent.OPENED else ()
+        for each in changed:
+            self.incident_of[each.id] = each.incident or each.id
+        for each in step.moved:
+            self._keep(each)
         self._keep(finding)
         if one.window.sealed < self._live_from:
             return
         self.now = max(self.now, one.window.sealed)
         self.found.setdefault(finding.id, (one.window.sealed, finding.device))
-        self.opened += sum(change.event is IncidentEvent.OPENED for change in changes)
-        for incident in (change.incident for change in changes):
+        self.opened += sum(change.event is IncidentEvent.OPENED for change in step.changes)
+        for incident in (change.incident for change in step.changes):
             if incident.merged_into is not None:
                 self._write.outbox.notices.merge(incident.id, incident.merged_into)
-        rows = self._notices.of_change(one.event, finding, one.verdict, before, changes, spread_s, back=back)
+        rows = self._notices.of_change(
+            one.event, finding, one.verdict, before, step.changes, step.spread_s, back=step.back
+        )
         self._write(lambda store: store.outbox.add(rows, device=finding.device))
-
-    def _incident(self, window: Window, finding: Finding | None) -> Incident | None:
-        if finding is not None:
-            return self.incidents.of(finding)
-        around = self._around(window)
-        return self.incidents.shared_by(window.device, window.local.kind, window.sealed, around).incident
 
     def _keep(self, finding: Finding) -> None:
         if finding.state.closed:
@@ -172,26 +163,15 @@ class Site(LocalAgent):
             self._before[finding.device] = finding
 
     def _around(self, window: Window) -> Surroundings:
-        device = window.device
-        place = self._places[device]
-        return Surroundings(
-            place=place,
-            offline=place.link is not None,
-            interval_s=self.detector.usual_interval(device),
-            siblings=sum(one.source == place.source for one in self._places.values()),
-            move=move_of(window.local),
-            alike=self.detector.alike,
-            share_day=self.detector.share_day,
-        )
+        return surroundings(window, self, self.detector)
 
-    def _join(self, finding: Finding, around: Surroundings) -> tuple[Finding, list[Change]]:
-        """Return an opening finding with its incident, and the changes, as the pipeline does."""
-        finding, moved, changes = self.incidents.open(finding, around)
-        for changed in (finding, *moved):
-            self.people.findings.put(changed)
-            self._keep(changed)
-            self.incident_of[changed.id] = changed.incident or changed.id
-        return finding, changes
+    def of(self, device: str) -> Place | None:
+        """Return the place of a device."""
+        return self._places.get(device)
+
+    def count(self, source: str) -> int:
+        """Return how many devices a source has."""
+        return sum(one.source == source for one in self._places.values())
 
     def _deliver(self, sink: str) -> None:
         rows, _ = self._write.outbox.pending(sink, after=0, limit=1000)

@@ -99,6 +99,24 @@ def test_a_device_that_stops_is_silent(
     assert as_json(capsys, *arguments, "--until", "2026-06-26T13:00:00Z")["input"]["readings"] == 1081
 
 
+def test_findings_of_one_cause_are_one_incident(
+    tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A person is notified of an incident: of three devices that stop at once, not of each. Control: two."""
+    stops, ends = START + 300 * STEP_S, START + 500 * STEP_S
+    whole = [one for one in points() if not stops <= one[0] < ends]
+    tape = record(tmp_path / "all.jsonl", whole)
+    told = as_json(capsys, "backtest", str(tape), "--config", str(config))
+    assert [one["kind"] for one in told["findings"]] == ["silence"] * 3
+    assert len({one["incident"] for one in told["findings"]}) == told["counts"]["incidents"] == 1
+    _, out, _ = ask(capsys, "backtest", str(tape), "--config", str(config))
+    assert "3 findings in 1 incident (3 warning; 3 silence; 0 still open)" in out
+
+    two = [one for one in points() if not stops <= one[0] < ends or one[1] == "dev0"]
+    told = as_json(capsys, "backtest", str(record(tmp_path / "two.jsonl", two)), "--config", str(config))
+    assert (len(told["findings"]), told["counts"]["incidents"]) == (2, 2)
+
+
 def test_nothing_is_silent_between_two_recordings(
     tmp_path: Path, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -190,8 +190,8 @@ def upgrade(site: Site) -> str:
     text = site.machine.run(typed(3)[0], limit_s=600)
     site.look.wait_active()
     assert version(site) == "0.1.1"
-    assert site.look.rows("messages") >= rows
-    assert "kept /etc/edge-agent/agent.yaml as you have it" in text
+    assert site.look.rows("messages") >= rows, f"{rows} messages before, {site.look.rows('messages')} after"
+    assert "kept /etc/edge-agent/agent.yaml as you have it" in text, text
     return f"{old} became {version(site)}; {rows} messages before, {site.look.rows('messages')} after"
 
 

@@ -99,9 +99,10 @@ def _counts(counts: Told) -> list[str]:
     sealed = sum(counts["windows"].values())
     text = f"{many(counts['findings'], 'finding')}"
     if counts["findings"]:
+        text += f" in {many(counts['incidents'], 'incident')}"
         text += f" ({listed(counts['severity'])}; {listed(counts['kind'])}; {counts['open']} still open)"
     anomalies = many(counts["anomalies"], "anomaly", "anomalies")
-    return [f"{text} in {many(sealed, 'window')}, {anomalies} among them"]
+    return [f"{text}, {many(sealed, 'window')}, {anomalies} among them"]
 
 
 def _reviews(reviews: Told, when: ToTime) -> list[str]:

@@ -52,6 +52,9 @@ class Collected:
             self._ask(one.window, audit=one.decision.audit)
         if one.finding is not None:
             self._note(one)
+        for moved in one.step.moved:
+            if (known := self.findings.get(moved.id)) is not None:
+                known["incident"] = moved.incident
 
     def count(self, trigger: Trigger, sealed: float) -> None:
         """Count a window."""
@@ -83,6 +86,7 @@ class Collected:
         if verdict.status is Status.ANOMALY:
             known["score"] = max(known["score"], verdict.score)
         known["kind"], known["severity"] = finding.kind.value, finding.severity.value
+        known["incident"] = finding.incident
         known["verdicts"] = finding.verdicts
 
     @cached_property
