@@ -14,7 +14,14 @@ class Target:
 TARGETS = {
     "window": Target(("agent/pipeline/window.py",), ("tests/pipeline/test_window.py",)),
     "ground": Target(
-        ("agent/prompt/ground.py", "agent/prompt/sentence.py"), ("tests/prompt/test_ground.py",)
+        ("agent/prompt/ground.py", "agent/prompt/sentence.py"),
+        (
+            "tests/prompt/test_ground.py",
+            "tests/prompt/test_fitting.py",
+            "tests/prompt/test_phrasing.py",
+            "tests/prompt/test_site.py",
+            "tests/prompt/test_question.py",
+        ),
     ),
     "fitting": Target(("agent/prompt/fitting.py",), ("tests/prompt/test_fitting.py",)),
     "spoken": Target(
