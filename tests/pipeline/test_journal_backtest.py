@@ -62,6 +62,8 @@ def test_it_has_the_live_findings(tmp_path: Path) -> None:
     assert len(cleared) == len(still_open) == 2
     found = [(one["device"], one["kind"], one["severity"], one["clock"][0]) for one in told["findings"]]
     assert sorted(found) == sorted(map(key, [*cleared, *still_open]))
+    live = {one.incident for one in (*cleared, *still_open)}
+    assert len({one["incident"] for one in told["findings"]}) == told["counts"]["incidents"] == len(live) == 2
     assert told["input"]["readings"] == 24
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*before, "agent.yaml"])
 
