@@ -11,7 +11,7 @@ import yaml
 from agent.domain.records import Answer, Grounding, Kind, Severity, Status, Window
 from agent.domain.units import canonical
 from agent.prompt.fitting import Alarm, misfit
-from agent.prompt.ground import ground
+from agent.prompt.ground import facts_fit, ground
 from agent.prompt.site import Shared
 from tests.ai.kit import window
 
@@ -276,3 +276,39 @@ def test_a_reading_without_a_usual_range_has_no_bound() -> None:
     assert wrong(bound, placed("fri 15:00", window(value=float("inf")))) == {}
     bare = replace(window(), section="")  # sealed while nothing was reviewed
     assert wrong(bound, bare) == {}
+
+
+def test_a_reading_in_a_unit_of_its_own() -> None:
+    """98.66 degF are below 80 degC."""
+    one = placed("fri 15:00", window())
+    section = json.loads(one.section)
+    for candidate in section["candidates"]:
+        candidate["unit"] = "degF"
+    bound = replace(NORMAL, evidence=("k3",))
+    assert list(wrong(bound, one)) == ["facts_fit"]
+    assert wrong(bound, replace(one, section=json.dumps(section))) == {}
+
+
+def test_facts_that_fit_a_later_window() -> None:
+    """They may be the reason of its alarm; a window without an alarm needs none."""
+    assert facts_fit(NORMAL, placed("tue 07:00", window()), SHARED) is True
+    assert facts_fit(NORMAL, placed("fri 15:00", window()), SHARED) is False
+    assert facts_fit(NORMAL, placed("fri 15:00", window(score=0.4)), SHARED) is True
+
+
+def details(answer: Answer, shared: Shared, when: str = "tue 07:00") -> dict[str, str]:
+    return {check.name: check.detail for check in ground(answer, placed(when, window()), shared)[1]}
+
+
+def test_the_words_of_the_checks() -> None:
+    """The cited facts are named; without facts nothing is written about them."""
+    both = details(replace(NORMAL, evidence=("k2", "k3")), SHARED)
+    assert both["evidence_known"] == f"k2: {FACTS['k2']}; k3: {FACTS['k3']}"
+    assert both["facts_fit"] == "no fact is contradicted"
+    unknown, calm = replace(NORMAL, evidence=("r99",)), replace(NORMAL, evidence=("r1",))
+    alone = Shared("th1", {})
+    assert details(unknown, SHARED)["evidence_known"] == "r99 is neither a candidate nor a fact"
+    assert details(unknown, alone)["evidence_known"] == "r99 is not a candidate"
+    none = "normal cites no reading of the alarm"
+    assert details(calm, SHARED)["evidence_present"] == f"{none} and no fact"
+    assert details(calm, alone)["evidence_present"] == none
