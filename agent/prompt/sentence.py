@@ -46,7 +46,7 @@ _CLOCK = re.compile(
     rf"(?i)(?<![\w:.-])(?:{_HOUR.format('hour')}(?:\s?o.?clock(?:\s+{_PART.format('p1')})?|\s+{_PART.format('p2')})"
     r"|(?:(?P<past>half|(?:a\s+)?quarter|five|ten|twenty|twenty-five|\d{1,2})(?:\s+minutes?)?\s+past"
     r"|(?P<to>(?:a\s+)?quarter|(?:five|ten|twenty|twenty-five|\d{1,2})\s+minutes?)\s+to)\s+"
-    rf"{_HOUR.format('of')}(?:\s+{_PART.format('p3')})?)(?![\w:.-])"
+    rf"{_HOUR.format('of')}(?:\s+{_PART.format('p3')})?)(?![\w:-]|\.\w)"
 )
 _MINUTES = {"half": 30, "quarter": 15, "five": 5, "ten": 10, "twenty": 20, "twenty-five": 25}
 _RELATIVE = re.compile(r"(?i)\b(?P<far>day\s+(?:before|after)\s+)?(?P<word>yesterday|tomorrow)\b")
