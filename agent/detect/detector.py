@@ -185,7 +185,7 @@ class Detector:
         if allowance is not None:
             score = allowance.excuse(score, value)
         known = self._pairs.get(device)
-        parting = known.tell(series.metric) if known is not None and known.parted else None
+        parting = known.tell(series.metric) if known is not None and known.parted and series.judged else None
         if parting is not None and parting.score > score.value:
             score = self._parted(device, parting)
         elif allowance is None and parting is None and series.plain:

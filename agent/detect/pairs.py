@@ -125,10 +125,12 @@ class Link:
         return strictness * (SHARE * width * (1.0 + YOUNG_DAYS / days) + slack)
 
     def judge(self, rest: float, given: float, line: float, hour: int) -> float:
-        """Return how many alarm lines a rest is beyond its range, and learn from it."""
+        """Return how many alarm lines a rest is beyond its range, 0 where it is not judged; learn from it."""
         known = self.given_low <= given <= self.given_high
         if self.out and not known:
-            return 0.0  # what has parted teaches nothing there
+            if abs(hour - self.since) < KEEP_HOURS:
+                return 0.0  # what has parted teaches nothing there
+            self.allow()
         self.given_low, self.given_high = min(self.given_low, given), max(self.given_high, given)
         if not self.hours:
             self.first = hour
@@ -208,6 +210,8 @@ class Pairs:
         turned = bool(self.hour) and hour > self.hour
         if turned:
             self._turn(self.hour)
+            if (hour - 1) // LINK_HOURS > (self.hour - 1) // LINK_HOURS:
+                self._link()
         self.hour = hour
         for name, level in levels.items():
             if name not in self.names:
@@ -296,8 +300,6 @@ class Pairs:
                 if link.out or link.by:
                     continue
             _learn(self.moments, at, x, y)
-        if not hour % LINK_HOURS:
-            self._link()
 
     def _judge(self, link: Link, at: int, x: float, y: float, place: int, hour: int) -> None:
         """Judge an hour of a pair."""
@@ -306,7 +308,7 @@ class Pairs:
         line = link.line(self.means[place + 4], hour, self.means[place + 5])
         low, high = with_x + link.low, with_x + link.high
         score = link.judge(y - with_x, x, line, hour)
-        if not link.out or low <= y <= high:
+        if not (link.out and score):
             return
         score = min(max(SURE, score), MOST) if link.out >= ALARM_HOURS else min(SUSPICION, score / 2.0)
         known = self.parted.get(link.metric)
@@ -339,7 +341,8 @@ class Pairs:
         hours, _, _, var_x, var_y, both = _UNPACK(self.moments, at)
         slack_x, slack_y = self.means[SUMS * one + 4], self.means[SUMS * two + 4]
         moves = var_x > slack_x * slack_x and var_y > slack_y * slack_y
-        return both * both / (var_x * var_y) if hours >= KNOWN_HOURS and moves else 0.0
+        # Of small values no product of two variances is left.
+        return both / var_x * (both / var_y) if hours >= KNOWN_HOURS and moves else 0.0
 
 
 def _place(one: int, two: int) -> int:

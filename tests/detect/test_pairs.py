@@ -152,6 +152,28 @@ def test_what_the_partner_never_showed_is_not_compared() -> None:
     assert parted(loop.send(8, values=hot), 0.25) == []
 
 
+def test_a_parting_ends_though_the_partner_stays_where_it_never_was() -> None:
+    """It is not judged there. After three days what was learnt gives way, and the two are compared again."""
+    loop = known()
+    assert parted(loop.send(8, taken=0.25))
+    warmer = 0.0
+
+    def hotter(taken: float, by: float = 0.0) -> Callable[[], dict[str, float]]:
+        def values() -> dict[str, float]:
+            nonlocal warmer
+            warmer += by
+            flow = round(loop.values(taken)["flow_temperature"] + warmer, 1)
+            back = 20.0 + (flow - 20.0) * (1.0 - taken) + loop.dice.gauss(0.0, 0.1)
+            return {"flow_temperature": flow, "return_temperature": round(back, 1)}
+
+        return values
+
+    loop.send(24, values=hotter(0.25, by=25.0 * STEP_S / DAY))
+    assert parted(loop.send(24, values=hotter(0.25)), 0.25) == []
+    loop.send(10 * 24, values=hotter(0.25))
+    assert parted(loop.send(24, values=hotter(0.4)))
+
+
 def test_series_of_their_own_are_no_pair() -> None:
     loop = Loop(mates=2)
     loop.send(8 * 24)
@@ -195,6 +217,39 @@ def test_ignored_series_have_no_partner() -> None:
     loop = Loop(Tuning("*/flow_temperature", ignore=True))
     loop.send(14 * 24)
     assert parted(loop.send(8, taken=0.25), 0.25) == []
+
+
+def test_a_series_that_is_ignored_from_now_on_has_parted_from_none() -> None:
+    """Also in the hour after the reload."""
+    loop = known()
+    loop.send(8, taken=0.25)
+    loop.detector.reconfigure((), (Tuning("*/return_temperature", ignore=True),))
+    assert alarms(loop.send(1, taken=0.25)) == []
+
+
+@pytest.mark.parametrize(("hours", "first"), [(1, 0), (2, 1), (3, 1), (6, 1), (12, 7)])
+def test_at_whatever_hours_a_device_sends_its_pairs_are_found(hours: int, first: int) -> None:
+    assert together(hours, first, 1.0)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-90, 1.0, 1e60])
+def test_tiny_and_huge_values_are_compared(scale: float) -> None:
+    """The product of the variances of two tiny ones is 0."""
+    assert together(1, 0, scale)
+
+
+def together(hours: int, first: int, scale: float) -> bool:
+    """Return whether two series that go together are a pair after 200 messages."""
+    loop = Loop()
+    loop.at += first * HOUR
+    for _ in range(200):
+        loop.at += hours * HOUR
+        for metric, value in loop.values(0.4).items():
+            loop.detector.judge(Reading(DEVICE, metric, loop.at, value * scale), loop.at)
+        loop.detector.note_hour(DEVICE, loop.at, loop.at)
+    view = loop.detector.view(DEVICE, "return_temperature")
+    assert view is not None
+    return view.goes_with == ("flow_temperature",)
 
 
 def test_a_person_may_call_it_usual() -> None:
