@@ -122,7 +122,9 @@ class Rhythm:
                 gap = limit
             self.longest_s, self.second_s = gap, longest
         else:
-            forget = gap / FORGET_S if gap < FORGET * FORGET_S else FORGET
+            # Many short gaps follow a stall or a clock that was set, but none of the first bursts.
+            begun = self.gaps < settings.silence_gaps and gap < BURST * longest
+            forget = FORGET if begun or gap >= FORGET * FORGET_S else gap / FORGET_S
             self.longest_s = longest + (gap - longest) * forget
             second = self.second_s
             second += (gap - second) * forget

@@ -8,6 +8,7 @@ from agent.detect import Detector
 from agent.domain.records import Reading, Silence
 
 DEVICE = "hall/door"
+DAY = 86_400.0
 
 
 class Rig:
@@ -116,6 +117,16 @@ def test_a_few_seconds_of_a_fast_device_are_not_known_yet(rig: Rig) -> None:
     assert rig.detector.next_due() is None
     rig.speak(0.1, 40)
     assert rig.detector.next_due() == rig.clock + 10.0
+
+
+@pytest.mark.parametrize("interval_s", [0.1, 0.5])
+def test_a_stall_in_the_first_seconds_of_a_fast_device_is_forgotten(rig: Rig, interval_s: float) -> None:
+    """As when a gateway sets its clock soon after it has started: silence is judged some minutes later."""
+    rig.speak(interval_s, 20)
+    rig.speak(DAY, 1, waited_s=interval_s)
+    rig.speak(interval_s, 2000)
+    assert rig.wait(9.0) == []
+    assert len(rig.wait(30.0)) == 1
 
 
 def test_an_outage_late_in_life_is_not_taken_for_the_rhythm(rig: Rig) -> None:
