@@ -23,11 +23,19 @@ MARGIN = 0.1  # of the way from the usual values to the bound
 _REACH = 40  # characters before a number or a time that may belong to it
 
 _DAY = r"(?:mon|tues|wednes|thurs|fri|satur|sun)day"
-_EACH_DAY = re.compile(rf"(?i)\b(?:(?:every|each)\s+(?:\w+\s+)?(?P<one>{_DAY})|(?P<more>{_DAY}s))\b")
+_PART = r"(?:\s+(?:mornings?|afternoons?|evenings?|nights?)\b)?"
+_EACH_DAY = re.compile(rf"(?i)\b(?:(?:every|each)\s+(?:\w+\s+)?(?P<one>{_DAY})|(?P<more>{_DAY}s))\b{_PART}")
 _WORKDAYS = re.compile(r"(?i)\bweekdays\b|\bmondays?\s*(?:to|through|until|till|-)\s*fridays?\b")
 _WEEKENDS = re.compile(r"(?i)\bweekends\b")
 _DAILY = re.compile(
     r"(?i)\b(?:daily|nightly|(?:every|each)\s+(?:day|night|morning|noon|afternoon|evening))\b"
+)
+_RECURRENCES = (_EACH_DAY, _WORKDAYS, _WEEKENDS, _DAILY)
+#: Words of a time or an event that none of the hours of a sentence was made of: they may be its reason.
+_OTHER_TIME = re.compile(
+    rf"(?i)\b(?:{_DAY}s?|mon|tues?|wed|thu(?:rs?)?|fri|sat|weekdays?|weekends?|mornings?|afternoons?"
+    r"|evenings?|nights?|overnight|lunch(?:time)?|again|also|and then|later|afterwards?|sometimes|whenever"
+    r"|any ?time|(?:all|whole) day|for hours|between [^\W\d]\w*)\b"
 )
 _UNTIL = re.compile(r"(?i)\s*(?:-|to|until|till)\s*")
 _BETWEEN = re.compile(r"(?i)\bbetween\s*\Z")
@@ -55,7 +63,7 @@ _AND = re.compile(r"(?i)\s*(?:[^\s\d]{1,12}\s+)?and\s*")
 _DEPENDS = re.compile(
     r"(?i)\b(?:when|while|if|after|before|during|for|within|then|once|unless|with|without|full|empty|rest"
     r"|except|but|otherwise|more|less|warmer|colder|cooler|hotter|higher|lower|larger|smaller|rises?|falls?"
-    r"|drops?|differs?|usually|normally|typically|often|mostly|about|approximately|roughly)\b"
+    r"|drops?|differs?|peaks?|short|briefly|sometimes|usually|normally|typically|often|mostly|about|approximately|roughly)\b"
 )
 
 
@@ -90,7 +98,8 @@ def misfit(fact: str, at: str, alarms: Sequence[Alarm]) -> str:
 
 def _at_another_time(text: str, at: str) -> bool:
     spans, rest = _hours(text)
-    if not spans or _OTHERWISE.search(rest) or sum(length for _, length in spans) > MAX_SHARE * WEEK_MIN:
+    other = _OTHERWISE.search(rest) or _OTHER_TIME.search(rest)
+    if not spans or other or sum(length for _, length in spans) > MAX_SHARE * WEEK_MIN:
         return False
     day, _, clock = at.partition(" ")
     hours, minutes = map(int, clock.split(":"))
@@ -109,12 +118,15 @@ def _hours(text: str) -> tuple[list[tuple[float, float]], str]:
     days = _days(text)
     if days is None:
         return [], text
+    rest = text
+    for recurrence in _RECURRENCES:
+        rest = recurrence.sub(lambda found: " " * len(found.group()), rest)
     times = list(clocks(text))
     if not times:
-        return [(day * DAY_MIN, DAY_MIN) for day in days], text
+        return [(day * DAY_MIN, DAY_MIN) for day in days], rest
     lasts = _lasting(text)
     spans: list[tuple[float, float]] = []
-    rest, place = text, 0
+    place = 0
     while place < len(times):
         start, end, begin = times[place]
         after = times[place + 1] if place + 1 < len(times) else None

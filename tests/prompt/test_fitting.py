@@ -63,6 +63,7 @@ def at(fact: str, *times: str) -> list[bool]:
         ("For 2 hours it runs, at 23:00 on Sundays.", "sun 22:29", "sun 22:30", "mon 03:00", "mon 03:01"),
         ("It is used from 06:00 to 12:00.", "wed 05:29", "wed 05:30", "wed 18:00", "wed 18:01"),
         ("It is used from 06:00 to 12:00 daily.", "wed 05:29", "wed 05:30", "wed 18:00", "wed 18:01"),
+        ("It is rinsed each Friday evening.", "thu 23:29", "thu 23:30", "sat 23:59", "sun 00:01"),
         ("It is rinsed every Friday.", "thu 23:29", "thu 23:30", "sat 23:59", "sun 00:01"),
         ("It is rinsed every second Friday.", "thu 23:29", "thu 23:30", "sat 23:59", "sun 00:01"),
         ("It is rinsed on Fridays at 6 am - 7 am.", "fri 05:29", "fri 05:30", "fri 09:00", "fri 09:01"),
@@ -97,6 +98,15 @@ def test_hours_end(fact: str, before: str, first: str, last: str, after: str) ->
         "It is rinsed often.",
         "It is rinsed on Tuesdays at 06:00, and 20 minutes later it is dry.",
         "It is rinsed for an hour.",
+        "It is heated on Wednesdays from 18:00 to 22:00 and cools overnight.",  # words of another time
+        "It runs every day from 06:00 to 07:00 and again after lunch.",
+        "It runs from 06:00 to 07:00; afterwards the hall is warm for hours.",
+        "It runs from 06:00 to 07:00 and is warm in the afternoon.",
+        "It runs on Tuesdays from 06:00 to 07:00, sometimes also at the weekend.",
+        "It runs on Tuesdays 06:00 - 07:00 and Fri, Sat likewise.",
+        "The pump can run any time, the fan runs from 06:00 to 07:00.",
+        "It runs every Tuesday and whenever guests come, from 06:00 to 07:00.",
+        "It is watered from 05:00 to 06:00 between May and September.",
     ],
 )
 def test_what_is_not_compared_with_a_time(fact: str) -> None:
@@ -174,6 +184,7 @@ def test_bounds(fact: str, least: float, most: float) -> None:
         "It must be between 60 degC and 80 %.",
         "It must stay below 80 kelvin.",
         "It must stay below 80 degC for a minute.",
+        "It must stay below 80 degC, short peaks are fine.",
         "Es ist nicht above 80 degC.",
         "It is never closed. 80 degC.",
     ],
