@@ -18,6 +18,11 @@ def is_tls_error(error: BaseException) -> "TypeGuard[ssl.SSLError]":
     return _is_of_ssl(error)
 
 
+def is_certificate_error(error: BaseException) -> "TypeGuard[ssl.SSLCertVerificationError]":
+    """Return whether the certificate of the other side was refused."""
+    return is_tls_error(error) and isinstance(error, ssl.SSLCertVerificationError)
+
+
 def needs_reading(error: OSError) -> bool:
     """Return whether a socket has nothing to read now or, without TLS, no room to write."""
     return isinstance(error, BlockingIOError) or (

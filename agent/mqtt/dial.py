@@ -1,12 +1,14 @@
 """Dialler: opens the broker's socket on a worker, as DNS may take minutes."""
 
+import errno
 import socket
 import ssl
 import threading
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from agent.domain.address import host_bytes
 from agent.mqtt.settings import LinkSettings
@@ -53,15 +55,32 @@ def dial(settings: LinkSettings, *, protocol: str, detect: bool = False) -> Dial
 
 
 def tls_context(settings: LinkSettings) -> "ssl.SSLContext":
-    """Build the context from the files as they are now: TLS 1.2 or newer, host name checked."""
+    """Build the context from the files as they are now: TLS 1.2 or newer, host name checked.
+
+    Raises:
+        OSError: with the name of the file that cannot be read, or is not what it should be.
+    """
     for path in (settings.ca_file, settings.cert_file, settings.key_file):
         if path is not None:
             path.open("rb").close()  # raises with the file's name, which ssl leaves out
-    context = ssl.create_default_context(cafile=None if settings.ca_file is None else str(settings.ca_file))
+    with _naming(settings.ca_file, "holds no certificate that can be read"):
+        context = ssl.create_default_context(
+            cafile=None if settings.ca_file is None else str(settings.ca_file)
+        )
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if settings.cert_file is not None:
-        context.load_cert_chain(settings.cert_file, settings.key_file)
+        with _naming(settings.cert_file, "is not a certificate, or its key is not in mqtt.key_file"):
+            context.load_cert_chain(settings.cert_file, settings.key_file)
     return context
+
+
+@contextmanager
+def _naming(path: Path | None, trouble: str) -> Iterator[None]:
+    """Raise what is wrong with a file with its name."""
+    try:
+        yield
+    except ssl.SSLError as error:
+        raise OSError(errno.EINVAL, trouble, None if path is None else str(path)) from error
 
 
 def _open(settings: LinkSettings, context: "ssl.SSLContext | None") -> socket.socket:

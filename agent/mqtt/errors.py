@@ -2,11 +2,14 @@
 
 import errno
 import socket
-import ssl
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from agent.domain.tls import is_end_of_tls, is_tls_error
+from agent.domain.tls import is_certificate_error, is_end_of_tls, is_tls_error
 from agent.mqtt.wire import WireError
+
+if TYPE_CHECKING:
+    import ssl
 
 MAX_WORDS = 240
 TAKEN_OVER = 0x8E
@@ -118,7 +121,7 @@ def _hang_up(address: str, *, accepted: bool) -> str:
 
 
 def _of_tls(error: "ssl.SSLError", address: str) -> ErrorText:
-    if isinstance(error, ssl.SSLCertVerificationError):
+    if is_certificate_error(error):
         return _of_certificate(error, address)
     what = _bounded(f"{address}: no TLS connection ({getattr(error, 'reason', None) or error})")
     return ErrorText(what, "check that the port speaks TLS and that mqtt.cert_file is the one it asks for")

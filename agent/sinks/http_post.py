@@ -4,7 +4,6 @@ A redirect is not followed: its target was not configured, and would get the tok
 """
 
 import http.client
-import ssl
 import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping
@@ -15,11 +14,16 @@ from http import HTTPStatus
 from pathlib import Path
 from string import punctuation
 from threading import Timer
+from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote
 
+from agent.domain.tls import is_certificate_error, is_tls_error
 from agent.sinks.address import context_of, parts_of
 from agent.sinks.sink import Answer, Delivered, Refused, Retry
 from agent.sinks.worker import ReceiverError
+
+if TYPE_CHECKING:
+    import ssl
 
 CONNECT_S, TOTAL_S = 10.0, 60.0
 MAX_REPLY = 65_536
@@ -66,9 +70,9 @@ class HttpPost:
             with suppress(OSError, http.client.HTTPException):  # the status has decided
                 reply.read(MAX_REPLY)
             return _answer(reply.status, reply.headers.get("Retry-After"))
-        except ssl.SSLCertVerificationError as error:
-            return bad_certificate(error)
         except (OSError, http.client.HTTPException) as error:
+            if is_certificate_error(error):
+                return bad_certificate(error)
             return Retry(after_s=0.0, reason=words(error))
         finally:
             limit.cancel()
@@ -81,15 +85,12 @@ class HttpPost:
         connection = self._connection(url)
         try:
             connection.connect()
-        except ssl.SSLCertVerificationError as error:
-            refusal = bad_certificate(error)
-            raise ReceiverError(
-                f"{connection.host}:{connection.port}: {refusal.reason}", refusal.remedy
-            ) from None
         except OSError as error:
-            raise ReceiverError(
-                f"{connection.host}:{connection.port}: {words(error)}", "correct the address, or the network"
-            ) from None
+            why, remedy = words(error), "correct the address, or the network"
+            if is_certificate_error(error):
+                refusal = bad_certificate(error)
+                why, remedy = refusal.reason, refusal.remedy
+            raise ReceiverError(f"{connection.host}:{connection.port}: {why}", remedy) from None
         finally:
             connection.close()
         return f"{connection.host}:{connection.port} can be reached"
@@ -131,7 +132,7 @@ class HttpPost:
                 connection.sock.shutdown(2)
 
 
-def bad_certificate(error: ssl.SSLCertVerificationError) -> Refused:
+def bad_certificate(error: "ssl.SSLCertVerificationError") -> Refused:
     """Return the refusal of a server that does not prove to be the one of the address."""
     said = error.verify_message
     remedy = "set ca_file to the authority that signed it"
@@ -146,7 +147,7 @@ def words(error: Exception) -> str:
     """Return an error of the network in words that repeat neither a reply nor an address."""
     if isinstance(error, TimeoutError) or isinstance(error.__context__, TimeoutError):
         return "no answer in time"
-    if isinstance(error, ssl.SSLError):
+    if is_tls_error(error):
         return f"TLS: {error.reason or 'failed'}"
     if isinstance(error, OSError) and error.strerror:
         return error.strerror.lower()

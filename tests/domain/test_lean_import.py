@@ -127,3 +127,21 @@ def test_openssl_is_loaded_when_it_is_used(use: str) -> None:
     code = "\n".join((POSTPONED, USES[use], loaded))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPO, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+PLAIN = """
+from agent.sinks.http_post import HttpPost
+
+address = "{scheme}://127.0.0.1:9/notice"
+post = HttpPost(address=lambda: address, token=lambda: None, headers={{}}, ca_file=None)
+print(type(post.post(b"", {{}})).__name__, "_ssl" in sys.modules)
+"""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize(("scheme", "loaded"), [("http", False), ("https", True)])
+def test_a_receiver_without_tls_goes_without_openssl(scheme: str, *, loaded: bool) -> None:
+    """Its import, and the error of an address where nobody listens."""
+    code = POSTPONED + PLAIN.format(scheme=scheme)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPO, check=False)
+    assert (done.stdout.strip(), done.stderr) == (f"Retry {loaded}", "")

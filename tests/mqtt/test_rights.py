@@ -6,11 +6,16 @@ import ssl
 import subprocess
 from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from hashlib import pbkdf2_hmac
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent.mqtt.dial import tls_context
+from agent.mqtt.errors import of_error
+from agent.mqtt.settings import LinkSettings
 from agent.mqtt.wire import Wire, WireError
 from tests.mqtt.brokers import Authority, OldBroker
 from tests.mqtt.link_harness import LinkHarness, outgoing, peer, running, send, until
@@ -436,3 +441,20 @@ def test_unknown_host() -> None:
     with running(host="no-such-host.invalid", client_id="dns") as harness:
         until(lambda: harness.names, limit_s=30)
         assert "cannot be resolved" in (harness.link.state.last_error or "")
+
+
+@pytest.mark.parametrize("broken", ["ca_file", "cert_file", "key_file"])
+def test_a_broken_file_of_tls_is_named(
+    tmp_path: Path, authority: Authority, server_files: tuple[Path, Path], broken: str
+) -> None:
+    """The port and the certificate of the broker have nothing to do with it."""
+    certificate, key = server_files
+    files: dict[str, Any] = {"ca_file": authority.ca, "cert_file": certificate, "key_file": key}
+    bad = tmp_path / "bad.pem"
+    bad.write_text("-----BEGIN CERTIFICATE-----\nxxxx\n-----END CERTIFICATE-----\n")
+    good = replace(LinkSettings(host="h", client_id="c", base_topic="b", tls=True), **files)
+    with pytest.raises(OSError, match="certificate") as raised:
+        tls_context(replace(good, **files | {broken: bad}))
+    named = bad if broken != "key_file" else certificate
+    assert str(of_error(raised.value, "mqtts://h:8883")).startswith(f"{named}: ")
+    assert isinstance(tls_context(good), ssl.SSLContext)
