@@ -7,6 +7,7 @@ from agent.commands.checks.configuration import look_at_settings
 from agent.commands.checks.telemetry import look_at_push, look_at_traces
 from agent.commands.ending import complain
 from agent.config import load_apart, one_line, overlaps, weaknesses
+from agent.config.client_id import client_id_of
 from agent.config.endpoint import describe_model, describe_notices, has_key
 
 
@@ -24,6 +25,7 @@ def run(args: argparse.Namespace) -> int:
             f" from {config.mqtt.url}{more}"
         )
     )
+    print(one_line(f"Client id: {client_id_of(config)}"))
     print(one_line(f"Model: {describe_model(config, key=has_key(config, os.environ))}"))
     print(one_line(f"Traces: {look_at_traces(config)}"))
     print(one_line(f"Push: {look_at_push(config)}"))

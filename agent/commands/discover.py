@@ -18,6 +18,7 @@ from agent.commands.discovery.written import discovered_text, flow, limit_line, 
 from agent.commands.printing import UnknownError, many, number, print_result, printable, span
 from agent.config import Config, load_apart, one_line, settings
 from agent.decode.family import Note, Skip
+from agent.decode.topics import TopicPattern
 from agent.domain.metric_names import MetricClass, look_up
 from agent.domain.records import Reply
 from agent.mqtt.probe import Listened, listen
@@ -34,7 +35,9 @@ def run(args: argparse.Namespace) -> int:
     config = _config(args)
     if args.write is not None and args.write.exists() and not args.force:
         raise UnknownError(f"{args.write} exists; choose another name, or replace it with --force")
-    filters = list(args.filters)
+    if args.write is not None and not args.write.absolute().parent.is_dir():
+        raise UnknownError(f"{args.write}: its folder is missing; make it, or choose another path")
+    filters = [_filter(text) for text in args.filters]
     link = replace(settings.of_link(config), client_id=f"edge-agent-discover-{secrets.token_hex(4)}")
     print(
         one_line(
@@ -80,6 +83,14 @@ def run(args: argparse.Namespace) -> int:
     if args.write is not None and not result.sources:
         return _fail(f"nothing that can be read was received, so {args.write} was not written")
     return EXIT_OK
+
+
+def _filter(text: str) -> str:
+    """Return what to subscribe to for a filter, or for the topic of a source."""
+    try:
+        return TopicPattern(text).filter
+    except ValueError as error:
+        raise UnknownError(f"the filter {text!r} {error}") from error
 
 
 def _config(args: argparse.Namespace) -> Config:

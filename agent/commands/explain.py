@@ -5,7 +5,7 @@ import sys
 import time
 from typing import Any
 
-from agent.commands.printing import instant, number, print_result, printable
+from agent.commands.printing import UnknownError, instant, number, print_result, printable
 from agent.config import Config, load_apart, settings
 from agent.config.series_rules import of_limits
 from agent.decode.family import Skip
@@ -24,7 +24,13 @@ MAX_READ = 4 * 1024 * 1024  # of standard input; far above the limit of decoding
 
 
 def run(args: argparse.Namespace) -> int:
-    """Explain one message; always 0, since a quarantined message is an answer too."""
+    """Explain one message; always 0, since a quarantined message is an answer too.
+
+    Raises:
+        UnknownError: the topic is none that a message may have.
+    """
+    if not args.topic or any(sign in args.topic for sign in "+#"):
+        raise UnknownError(f"{args.topic!r} is not the topic of a message; name one, without wildcards")
     config = load_apart(args.config)
     payload = args.payload.encode(errors="surrogateescape")
     if args.payload == "-":

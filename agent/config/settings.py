@@ -1,14 +1,12 @@
 """Settings of the folders that need more than one section; pure, for a reload."""
 
-import os
 from dataclasses import replace
-from hashlib import blake2b
 from ipaddress import ip_address
-from pathlib import Path
 
 from agent import __version__
 from agent.budget.periods import find_zone
 from agent.config.checks import is_loopback
+from agent.config.client_id import client_id_of
 from agent.config.credentials import password_reader
 from agent.config.sections import Config
 from agent.config.series_rules import of_limits, of_tuning
@@ -23,8 +21,6 @@ from agent.pipeline.pipeline import PipelineSettings
 from agent.pipeline.review_queue import BatchSettings
 from agent.prompt import Site, site_tokens
 from agent.sinks.mqtt import mqtt_routes
-
-_MACHINE_IDS = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 
 
 def of_subscriptions(config: Config, registry: Registry, *, identifiers: bool = True) -> list[Subscription]:
@@ -75,7 +71,7 @@ def of_link(config: Config) -> LinkSettings:
     mqtt = config.mqtt
     found = LinkSettings.of(
         mqtt,
-        client_id=(mqtt.client_id or f"edge-agent-{{id}}-{_machine_hash()}").replace("{id}", config.name),
+        client_id=client_id_of(config),
         base_topic=config.own_topic,
         version=__version__,
         password=password_reader(mqtt.password_file),
@@ -121,15 +117,3 @@ def of_page(config: Config) -> str | None:
     if is_loopback(web.host) or ip_address(web.host).is_unspecified:
         return None
     return f"{'https' if web.cert_file else 'http'}://{web.listen}/"
-
-
-def _machine_hash() -> str:
-    """Return 8 hex digits that differ between machines and stay the same over restarts."""
-    for path in _MACHINE_IDS:
-        try:
-            raw = path.read_bytes().strip()
-        except OSError:
-            continue
-        if raw:
-            return blake2b(raw, digest_size=4).hexdigest()
-    return blake2b(os.uname().nodename.encode(), digest_size=4).hexdigest()

@@ -46,3 +46,12 @@ def test_the_remedy_for_what_is_not_there_names_model_and_address(status: int) -
     assert "check ai.model" in words
     assert "/v1" in words
     assert "ai.profile" in remedy(ErrorType.BAD_REQUEST, 400)
+
+
+def test_check_prints_the_client_id(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the agent's name in it: a session is removed by it."""
+    path = write_config(
+        tmp_path, mqtt={"client_id": "mine-{id}"}, partition={"index": 1, "of": 2}, agent={"id": "gw1"}
+    )
+    code, out, _ = ask(capsys, "check", "--config", str(path))
+    assert (code, "Client id: mine-gw1-1\n" in out) == (0, True)

@@ -519,3 +519,32 @@ def test_proposed_limits_are_comments_that_are_valid(
     (line,) = [line for line in text.splitlines() if line.startswith('#  "freezer/temperature"')]
     path.write_text(text.replace("limits: {}", "limits:").replace(line, line.replace("#", "", 1)))
     assert load_apart(path).limits["freezer/temperature"].high == -10
+
+
+@pytest.mark.parametrize("text", ["a/#/b", "a/b+", "", "$SYS/#", "a/{one}/{one}"])
+def test_a_filter_that_no_broker_takes_ends_it_at_once(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    """Before it connects."""
+    nobody = f"mqtt://127.0.0.1:{free_port()}"
+    code, out, err = ask(capsys, "discover", "--broker", nobody, "a/#", text)
+    assert (code, out) == (2, "")
+    assert f"the filter {text!r} " in err
+    assert "Listening" not in err
+
+
+@pytest.mark.process
+def test_the_topic_of_a_source_is_a_filter(capsys: pytest.CaptureFixture[str]) -> None:
+    nobody = f"mqtt://127.0.0.1:{free_port()}"
+    code, _, err = ask(capsys, "discover", "--broker", nobody, "a/{device}/{metric}")
+    assert code == 69
+    assert "to a/+/+ on" in err
+
+
+@pytest.mark.process
+def test_a_missing_folder_is_reported_before_it_listens(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not after two minutes, when nobody can write the file."""
+    path = tmp_path / "missing" / "agent.yaml"
+    code, _, err = ask(capsys, "discover", "--write", str(path))
+    assert (code, "Listening" in err) == (2, False)
+    assert f"{path}: its folder is missing" in err

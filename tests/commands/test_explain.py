@@ -243,6 +243,16 @@ def test_the_command(
     assert not (tmp_path / "state").exists()
 
 
+@pytest.mark.parametrize("topic", ["sensors/+/t", "sensors/#", "sensors/a#/t", ""])
+def test_a_topic_of_a_message_has_no_wildcard(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], topic: str
+) -> None:
+    """It would be read as a device of that name."""
+    code, out, err = ask(capsys, "explain", "--config", str(write_config(tmp_path)), topic, "7")
+    assert (code, out) == (2, "")
+    assert f"{topic!r} is not the topic of a message" in err
+
+
 def test_a_terminal_is_not_steered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Control characters of a topic or payload never reach the terminal as they are."""
     path = str(write_config(tmp_path))

@@ -32,6 +32,13 @@ def test_an_existing_file_is_replaced_only_with_force(
     assert [one.name for one in tmp_path.iterdir()] == ["agent.yaml"]
 
 
+def test_a_missing_folder_is_named_with_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the name that was given, not that of its draft."""
+    path = tmp_path / "missing" / "agent.yaml"
+    code, _, said = ask(capsys, "init", str(path))
+    assert (code, said.partition(";")[0]) == (69, f"edge-agent: {path}: No such file or directory")
+
+
 def test_it_is_printed_for_a_dash(capsys: pytest.CaptureFixture[str]) -> None:
     """For a pipe."""
     code, out, _ = ask(capsys, "init", "-")

@@ -56,6 +56,8 @@ def write(path: Path, text: str, *, force: bool) -> Config:
         draft.write_text(text)
         config = load(draft)
         draft.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error  # not the name of the draft
     finally:
         with suppress(OSError):
             draft.unlink()
