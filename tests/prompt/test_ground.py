@@ -195,6 +195,7 @@ SECTION: dict[str, Any] = {
             "limits": [-41, 950],
             "still": 7,
             "scale": [50.5, 900.5],
+            "past": [{"from": 401.5, "to": 402.5}],
         },
         {"metric": "pm2_5", "limits": [None, 35]},
     ],
@@ -206,6 +207,8 @@ SECTION: dict[str, Any] = {
             "after_s": 116,
             "score": 21.7,
             "expected": [55.1, 188.8],
+            "mean": 44.4,
+            "partner": {"metric": "flow_2", "value": 512.5},
         },
         {"id": "r2", "metric": "pm2", "value": 333.3, "after_s": 444, "score": 0.0},
         {"id": "r3", "metric": "pm2", "value": 198.6, "after_s": 116, "score": 21.7},
@@ -240,6 +243,10 @@ CITED = ("r1", "r3", "r4")
         "55.1",
         "188.8",
         "3",
+        "401.5",
+        "402.5 m3",
+        "44.4",
+        "512.5 m3",
     ],
 )
 def test_each_number_of_the_section_may_be_used(number: str) -> None:
@@ -248,9 +255,9 @@ def test_each_number_of_the_section_may_be_used(number: str) -> None:
     assert failed(answer, replace(window(), section=json.dumps(SECTION))) == []
 
 
-@pytest.mark.parametrize("number", ["333.3", "444", "4", "-950"])
+@pytest.mark.parametrize("number", ["333.3", "444", "4", "-950", "401.5 degC", "512.5 degC"])
 def test_no_other_number_may_be_used(number: str) -> None:
-    """A candidate that is not cited proves nothing."""
+    """A candidate that is not cited proves nothing, nor does a number in another unit."""
     answer = replace(ANSWER, evidence=CITED, summary=f"It is {number} now.")
     assert failed(answer, replace(window(), section=json.dumps(SECTION))) == ["summary_numbers"]
 
@@ -403,4 +410,5 @@ def test_an_answer_that_repeats_the_form_holds_nothing(status: Status, summary: 
     """A model too weak for the question fills in the form: its "normal" must not silence an alarm."""
     assert FORM_SUMMARY in SYSTEM
     assert failed(replace(ANSWER, status=status, summary=summary)) == ["summary_own"]
+    assert details(replace(ANSWER, summary=summary))["summary_own"] == "the summary repeats the form"
     assert failed(replace(ANSWER, status=status, summary="The text is wrong.")) == []

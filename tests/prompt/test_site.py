@@ -315,6 +315,9 @@ def test_other_devices_leave_with_names_only() -> None:
     [
         ("kitchen/th2 is still at 71.4 degC.", []),
         ("At 00:17 kitchen/th2 was within 70.2 to 72.1.", []),
+        ("kitchen/th2 sent 30 s before, and is one of 2 devices with 1 other device.", []),
+        ("kitchen/th2 sent 31 s before.", ["summary_numbers"]),
+        ("3 devices rise.", ["summary_numbers"]),
         ("kitchen/th3 is at 71.4 degC.", ["summary_names"]),
         ("kitchen/th2 is at 75.4 degC.", ["summary_numbers"]),
         ("It is so since 01:17.", ["summary_numbers"]),
