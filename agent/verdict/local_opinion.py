@@ -255,10 +255,10 @@ def _tell_parted(lead: WindowReading, partner: Partner, expected: tuple[float, f
     name, mate = (name_for_people(one, MAX_NAME) for one in (lead.metric, partner.metric))
     mean = float(f"{partner.mean:.4g}")
     span = _range(*expected, mean)
-    usual = f" usual is {span}{unit}" if span else " that is unusual"
+    usual = f"; usual is then {span}{unit}" if span else ""
     return (
-        f"{name} was {_number(mean)}{unit} on average in the last hour; with a {mate} of"
-        f" {partner.given:.4g}{other}{usual}, since {partner.since}."
+        f"{name} has not gone with {mate} since {partner.since}: it was {_number(mean)}{unit} on average in"
+        f" the last hour, the other {partner.given:.4g}{other}{usual}."
     )[:MAX_SUMMARY]
 
 

@@ -88,9 +88,8 @@ def test_a_parting_within_both_ranges_is_found_in_hours() -> None:
     low, high = score.expected
     assert low < high < score.partner.mean
     opinion = opine(found[:1])
-    assert opinion.summary.startswith("return_temperature was ")
-    assert " on average in the last hour; with a flow_temperature of " in opinion.summary
-    assert opinion.summary.endswith(" UTC.")
+    assert opinion.summary.startswith("return_temperature has not gone with flow_temperature since ")
+    assert " UTC: it was " in opinion.summary
 
 
 def test_a_wall_clock_that_was_ahead_for_a_while_hides_nothing() -> None:

@@ -350,5 +350,5 @@ def test_a_dump_keeps_the_partner_of_a_series() -> None:
     parted = Score(1.5, Kind.OTHER, (30.0, 33.0), partner=partner)
     windows.add("d1", 1, T0, [(reading(), parted), (reading(), CALM)], None)
     sealed = seal_all(reloaded(windows), T0)
-    assert "with a flow of 41 degC usual is" in opine(sealed[0].readings).summary
+    assert "the other 41 degC; usual is then" in opine(sealed[0].readings).summary
     assert sealed == seal_all(windows, T0)

@@ -64,10 +64,10 @@ def test_two_that_parted_are_told_with_both_levels() -> None:
     """The reading itself may be usual at its moment, so the mean is in the text."""
     one = Partner("flow", 41.0312, "°C", 38.0049, "Tue 14:00 CET")
     assert parted("return", one) == (
-        "return was 38 °C on average in the last hour; with a flow of 41.03 °C usual is 31 to 33 °C, since"
-        " Tue 14:00 CET."
+        "return has not gone with flow since Tue 14:00 CET: it was 38 °C on average in the last hour, the"
+        " other 41.03 °C; usual is then 31 to 33 °C."
     )
-    assert "usual is 38.0079 to 38.008 °C, since" in parted("return", one, (38.0079, 38.0081))
+    assert "usual is then 38.0079 to 38.008 °C." in parted("return", one, (38.0079, 38.0081))
 
 
 def test_names_of_two_that_parted_are_bounded() -> None:
@@ -76,4 +76,5 @@ def test_names_of_two_that_parted_are_bounded() -> None:
     told = parted(name, Partner(name, 1e300, unit, -1e300, "Tue 14:00 UTC"))
     assert len(told) <= 300
     assert (told.count("x"), told.count("u" * 16)) == (120, 1)
-    assert told.endswith(", since Tue 14:00 UTC.")
+    assert " since Tue 14:00 UTC: " in told
+    assert told.endswith(".")
