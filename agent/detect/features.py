@@ -52,10 +52,13 @@ WEEK_S: Final = 7 * DAY_S
 FULL_DAY: Final = 0.3  # of the width of the values: hours that differ so much are a rhythm
 FLOOR: Final = 0.01  # of the value's range: what every feature may always do
 MANY_KINDS: Final = 3.0
-DIRECTION: Final = 2.0  # the trait of a direction, as agent.detect.nature has it
+RESERVE: Final = 1.0  # the trait of a battery's charge, as agent.detect.nature has it
+DIRECTION: Final = 2.0  # that of a direction
 USE: Final = 3.0  # that of power, traffic, light, wind: it comes in bursts
 STOCK: Final = 4.0  # that of a level, a volume, a weight: it may be filled at once
 METER_STEPS: Final = 2.0  # of a meter more than ever are not far
+SINGLE: Final = 2.0  # steps of the sensor: a value that goes from one to the next moves no farther
+POSITIONS: Final = 4.0  # the same: a setting or a stage has a range of at most so many
 NEGLIGIBLE: Final = 0.2  # of an alarm line: a mean's record of that size is not worth a score
 USELESS: Final = 0.65  # of the width of the values: a wider residual adds nothing to them
 EVEN: Final = 0.2  # of the readings in the thinner half of the range are nothing special
@@ -190,6 +193,18 @@ def roughness(state: State) -> float:
     return rest * jump if jump < 1.0 else rest
 
 
+def is_coarse(state: State, settings: DetectSettings) -> bool:
+    """Return whether a series rests and jumps because its sensor is coarse: it goes by single steps.
+
+    In the first week it may be a load that did not run yet, and the charge of a battery rests for days.
+    """
+    if state[AT] - state[BORN_AT] < WEEK_S or state[TRAIT] == RESERVE:
+        return False
+    step = state[QUANTUM]
+    single = state[TRAVEL] <= (SINGLE * step) ** 2 * state[MOVES]
+    return single and state[X_HI] - state[X_LO] > POSITIONS * step and roughness(state) > settings.load
+
+
 def skewness(state: State, settings: DetectSettings) -> float:
     """Return how much farther youth makes the lines of a series with one long tail: 1 for an even one."""
     above = state[ABOVE]
@@ -247,11 +262,13 @@ class Common(NamedTuple):
     slack: float  # of the sensor
     floor: float  # what every feature but the value may always do
     load: bool  # it seldom leaves its rest
+    coarse: bool  # it only seems to
 
 
 def weigh(state: State, settings: DetectSettings) -> Common:
     """Return what the alarm lines of a series have in common."""
-    rough = roughness(state)
+    coarse = is_coarse(state, settings)
+    rough = 0.0 if coarse else roughness(state)
     tail = skewness(state, settings) - 1.0
     meter = state[METER]
     return Common(
@@ -263,6 +280,7 @@ def weigh(state: State, settings: DetectSettings) -> Common:
         state[QUANTUM] * (METER_STEPS if meter else 1.0),
         FLOOR * (state[X_HI] - state[X_LO]),
         rough * settings.rough_share > settings.load * settings.rough_share,
+        coarse,
     )
 
 
@@ -300,10 +318,12 @@ def line(state: State, feature: int, settings: DetectSettings, common: Common | 
     youth = rule.youth(state, settings)
     if youth == inf:
         return inf
-    rough, tail, many, week, times, slack, floor, load = common or weigh(state, settings)
+    rough, tail, many, week, times, slack, floor, load, coarse = common or weigh(state, settings)
     if feature != VALUE:
         if load:
             return inf  # what seldom leaves its rest has no mean, no noise and no hours
+        if coarse and rule.follow < 1.0:
+            slack = 0.0  # a mean of steps is finer than a step
         slack += floor
     if rule.tailed:
         youth += (youth - 1.0) * tail

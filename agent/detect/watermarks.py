@@ -9,7 +9,7 @@ of half a day ago too, which finds a value that creeps away.
 from math import inf
 from typing import Final, NamedTuple
 
-from agent.detect.features import FLOOR, crowd, first_week, judged, roughness, skewness
+from agent.detect.features import FLOOR, crowd, first_week, is_coarse, judged, roughness, skewness
 from agent.detect.nature import RESERVE
 from agent.detect.settings import DetectSettings
 from agent.detect.state import (
@@ -150,7 +150,7 @@ def _line(state: State, place: int, width: float, settings: DetectSettings) -> f
     if place < OF_HOURS:
         if state[SWINGS] < FEW_SWINGS or turns < WEEK_TURNS:
             return inf
-    elif roughness(state) > settings.load:
+    elif roughness(state) > settings.load and not is_coarse(state, settings):
         return inf  # of a load that is seldom on
     share = settings.mark_share * (1.0 + settings.young_turns / turns + first_week(state, settings))
     slack = FLOOR * (state[EVER_HI] - state[EVER_LO]) + 2.0 * state[QUANTUM]
