@@ -36,34 +36,41 @@ class Freshness:
         self._loop = loop
         self._answer_s = answer_s
         self._mono = mono
-        self._last: Status | None = None
-        self._taken = mono()
+        #: The last status of everything, and of one search, with its time.
+        self._last: dict[Search, tuple[Status, float]] = {}
         self._status: Future[Status] | None = None
         self._asked = EVERYTHING
 
     def status(self, search: Search = EVERYTHING) -> Status | None:
-        """Return the status as of now, else the last one marked as stale; None before the first."""
+        """Return the status as of now, else the last one of this search marked as stale; None without one."""
         # An answer that came too late is old by now.
         if self._status is None or self._status.done() or search != self._asked:
             self._asked = search
             self._status = asyncio.run_coroutine_threadsafe(self._take_status(search), self._loop)
         with suppress(FutureTimeoutError):  # it stays asked
-            self._last = taken = self._status.result(self._answer_s)
-            self._taken = self._mono()
+            taken = self._status.result(self._answer_s)
+            self._keep(search, taken)
             return taken
-        if self._last is None:
-            return None
-        age_s = math.ceil(10 * (self._mono() - self._taken)) / 10
+        if search not in self._last:
+            return None  # what another search has found would be taken for the answer
+        last, at = self._last[search]
+        age_s = math.ceil(10 * (self._mono() - at)) / 10
         return {
-            **self._last,
+            **last,
             "stale": True,
             "age_s": age_s,
-            "state": "degraded" if self._last["state"] == "ok" else self._last["state"],
+            "state": "degraded" if last["state"] == "ok" else last["state"],
             "problems": [
                 f"This status is {age_s:.0f} s old: the analyst is busy; if it hangs, the agent restarts.",
-                *self._last["problems"],
+                *last["problems"],
             ],
         }
+
+    def _keep(self, search: Search, status: Status) -> None:
+        """Keep a status instead of the one of an earlier search; that of everything stays."""
+        for other in [one for one in self._last if one not in (EVERYTHING, search)]:
+            del self._last[other]
+        self._last[search] = status, self._mono()
 
     async def _take_status(self, search: Search) -> Status:
         return self._take(search)

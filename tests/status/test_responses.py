@@ -12,7 +12,7 @@ import pytest
 from agent.observe.metrics import Metrics
 from agent.status.responses import Freshness, Responses
 from agent.status.schema import Status
-from agent.status.search import Search
+from agent.status.search import EVERYTHING, Search
 from agent.web.http import Request
 from tests.web.sample import sample_status
 
@@ -37,10 +37,10 @@ class Site:
         status["uptime_s"], status["state"], status["problems"] = float(self.taken), "ok", []
         return status
 
-    def ask(self) -> Status:
+    def ask(self, search: Search = EVERYTHING) -> Status:
         """Return the status; it may take the loop a moment on a busy machine."""
         for _ in range(200):
-            status = self.freshness.status()
+            status = self.freshness.status(search)
             if status is not None and not status["stale"]:
                 return status
         raise AssertionError("the loop never answered")
@@ -84,6 +84,25 @@ def test_a_status_is_old_while_the_loop_does_not_turn_and_says_so() -> None:
     while (again := site.ask())["uptime_s"] <= before:
         pass
     assert again["state"] == "ok"
+    site.close()
+
+
+def test_an_old_status_is_never_that_of_another_search() -> None:
+    """A person who looks for one device must not be shown what was found for another."""
+    site, mine = Site(), Search("unit-1")
+    site.ask()
+    with site.blocked():
+        assert site.freshness.status(mine) is None
+    site.ask(mine)
+    site.now += 7.0
+    site.ask(Search("unit-2"))
+    with site.blocked():
+        assert site.freshness.status(mine) is None  # one search is kept
+        for search, age_s in ((Search("unit-2"), 0.0), (Search(), 7.0)):
+            old = site.freshness.status(search)
+            assert old is not None
+            assert (old["stale"], old["age_s"]) == (True, age_s)
+    site.ask()  # all that was asked has been taken
     site.close()
 
 

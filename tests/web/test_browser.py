@@ -59,6 +59,7 @@ class Served:
         self.address = address
         self.status: dict[str, Any] = dict(sample_status())
         self.asked = 0
+        self.busy = False  # as an agent that has no status for the search
         self.queries: list[str] = []
         self.charts: list[str] = []
         self.agent = Agent(names=None)
@@ -71,6 +72,8 @@ def served() -> Iterator[Served]:
     def answer(request: Asked) -> Response:
         told.asked += 1
         told.queries.append(request.query)
+        if told.busy:
+            return Response(b"the analyst is busy; try again\n", 503)
         told.status["now"] = f"2026-11-24T02:41:{told.asked % 60:02d}.000Z"
         tag = json.dumps(told.status | {"now": ""}).encode()
         return Response(json.dumps(told.status).encode(), content_type="application/json", tag=tag)
@@ -205,6 +208,18 @@ def test_page_says_when_the_status_is_stale(browser: Browser, served: Served, co
     expect(page.locator("#fresh")).to_have_text("the agent is busy: this is 42 s old")
     served.status = good
     expect(page.locator("#state")).to_have_text(f"agent {good['state']}", timeout=15_000)
+    page.close()
+
+
+@pytest.mark.slow
+def test_page_says_when_there_is_no_answer_yet(browser: Browser, served: Served) -> None:
+    """A busy agent is not one without contact; what was shown before stays."""
+    page = open_page(browser, served, [], viewport=DESKTOP)
+    served.busy = True
+    expect(page.locator("#state")).to_have_text("busy", timeout=15_000)
+    expect(page.locator("#fresh")).to_contain_text("the agent is busy, it has not answered for ")
+    served.busy = False
+    expect(page.locator("#state")).to_have_text(f"agent {served.status['state']}", timeout=15_000)
     page.close()
 
 
