@@ -157,7 +157,7 @@ def backtest(config: Config, found: Files | OwnJournal, until: Until, *, tap: Ta
         concluded=collected.take,
         passed=collected.count,
         judge=None if tap is None else _tapped(detector.judge, tap),
-        around=lambda window: surroundings(window, found.places or intake.places, detector),
+        around=lambda window: surroundings(window, intake.places, detector),
     )
     event_time = EventTime(
         intake=intake,

@@ -193,8 +193,8 @@ def roughness(state: State) -> float:
     return rest * jump if jump < 1.0 else rest
 
 
-def is_coarse(state: State, settings: DetectSettings) -> bool:
-    """Return whether a series rests and jumps because its sensor is coarse: it goes by single steps.
+def is_coarse(state: State) -> bool:
+    """Return whether a series that rests and jumps does so because its sensor is coarse: by single steps.
 
     In the first week it may be a load that did not run yet, and the charge of a battery rests for days.
     """
@@ -202,7 +202,7 @@ def is_coarse(state: State, settings: DetectSettings) -> bool:
         return False
     step = state[QUANTUM]
     single = state[TRAVEL] <= (SINGLE * step) ** 2 * state[MOVES]
-    return single and state[X_HI] - state[X_LO] > POSITIONS * step and roughness(state) > settings.load
+    return single and state[X_HI] - state[X_LO] > POSITIONS * step
 
 
 def skewness(state: State, settings: DetectSettings) -> float:
@@ -267,8 +267,10 @@ class Common(NamedTuple):
 
 def weigh(state: State, settings: DetectSettings) -> Common:
     """Return what the alarm lines of a series have in common."""
-    coarse = is_coarse(state, settings)
-    rough = 0.0 if coarse else roughness(state)
+    rough = roughness(state)
+    coarse = rough > settings.load and is_coarse(state)
+    if coarse:
+        rough = 0.0
     tail = skewness(state, settings) - 1.0
     meter = state[METER]
     return Common(

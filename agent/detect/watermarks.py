@@ -150,7 +150,7 @@ def _line(state: State, place: int, width: float, settings: DetectSettings) -> f
     if place < OF_HOURS:
         if state[SWINGS] < FEW_SWINGS or turns < WEEK_TURNS:
             return inf
-    elif roughness(state) > settings.load and not is_coarse(state, settings):
+    elif roughness(state) > settings.load and not is_coarse(state):
         return inf  # of a load that is seldom on
     share = settings.mark_share * (1.0 + settings.young_turns / turns + first_week(state, settings))
     slack = FLOOR * (state[EVER_HI] - state[EVER_LO]) + 2.0 * state[QUANTUM]

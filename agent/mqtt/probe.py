@@ -24,6 +24,7 @@ from agent.mqtt.settings import BROKER_COUNTS, BROKER_DROPS, BrokerLimits, LinkS
 from agent.mqtt.wire import LOST, Take, WireError
 
 ANSWER_S = 5.0  # for each answer of the broker
+SETTLE_S = 0.2  # messages that the broker sends together have come then
 KEPT_S = 60
 
 
@@ -75,7 +76,8 @@ def examine(
     try:
         with call:
             _ask(call, settings, subscriptions, found, empty)
-            call.wait(lambda: _all_heard(call, busy), listen_s)
+            if call.wait(lambda: _all_heard(call, busy), listen_s):
+                call.wait(lambda: False, SETTLE_S)  # of the broker's counts the first one is not the drops
             _count(call, found)
     except WireError as error:
         found.lost = call.trouble or ErrorText(str(error), "look at the broker's log")
@@ -398,7 +400,7 @@ def _count(call: Call, found: Examined) -> None:
     for topic, payload in call.heard:
         if topic == BROKER_DROPS and payload.isdigit():
             found.dropped = int(payload[:20])
-        found.counts_heard = found.counts_heard or topic_matches_sub(BROKER_COUNTS, topic)
+    found.counts_heard = any(topic_matches_sub(BROKER_COUNTS, topic) for topic, _ in call.heard)
 
 
 def _all_heard(call: Call, busy: Collection[str]) -> bool:

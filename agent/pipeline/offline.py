@@ -73,12 +73,11 @@ class OfflinePath:
         passed: Callable[[Trigger, float], None] | None = None,
         judge: Judge | None = None,
         around: Callable[[Window], Surroundings] = lambda _window: Surroundings(),
-        findings: Findings | None = None,
     ) -> None:
         self._reviewer = Reviewer(replace(review, endpoint=True), margin=1.0)  # decides as it seals
         self._concluded = concluded
         self._passed = passed
-        self.causes = Causes(Findings() if findings is None else findings, around)
+        self.causes = Causes(Findings(), around)
         self.core = Core(
             journal=NAME,
             agent=NAME,

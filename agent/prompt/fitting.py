@@ -63,7 +63,8 @@ _AND = re.compile(r"(?i)\s*(?:[^\s\d]{1,12}\s+)?and\s*")
 _DEPENDS = re.compile(
     r"(?i)\b(?:when|while|if|after|before|during|for|within|then|once|unless|with|without|full|empty|rest"
     r"|except|but|otherwise|more|less|warmer|colder|cooler|hotter|higher|lower|larger|smaller|rises?|falls?"
-    r"|drops?|differs?|peaks?|short|briefly|sometimes|usually|normally|typically|often|mostly|about|approximately|roughly)\b"
+    r"|drops?|differs?|peaks?|short|briefly|sometimes|usually|normally|typically|often|mostly|about"
+    r"|approximately|roughly)\b"
 )
 
 

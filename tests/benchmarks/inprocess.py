@@ -30,7 +30,6 @@ from agent.domain.records import (
 )
 from agent.pipeline.offline import Concluded, OfflinePath
 from agent.pipeline.window import WindowSettings
-from agent.verdict.finding import Findings
 from agent.verdict.incident import Surroundings
 from agent.verdict.review_policy import ReviewSettings
 from simulator.agent_process import demo_config
@@ -88,7 +87,6 @@ class LocalAgent:
         sources: Sequence[Mapping[str, Any]] | None = None,
         rival: Contestant | None = None,
         on_window: Callable[[Window], object] = lambda _window: None,
-        findings: Findings | None = None,
     ) -> None:
         config = configure(limits or {}, sources)
         self._registry = Registry(sources=config.sources, base_topic="edge-agent/bench")
@@ -99,7 +97,6 @@ class LocalAgent:
             review=ReviewSettings(),
             concluded=self._conclude,
             around=self._around,
-            findings=findings,
         )
         self._live_from = live_from
         self._on_window = on_window

@@ -74,10 +74,11 @@ class Site(LocalAgent):
         live_from: float,
         limits: Mapping[str, Any] | None = None,
     ) -> None:
-        self.people = People(knows=lambda device: self.detector.knows(device))  # noqa: PLW0108 - made later
-        super().__init__(live_from=live_from, limits=limits, sources=sources, findings=self.people.findings)
+        super().__init__(live_from=live_from, limits=limits, sources=sources)
         self.now = 0.0
         self._write = Transaction(lambda: self.now)
+        self.people = People(knows=self.detector.knows)
+        self._path.causes.findings = self.people.findings
         self.incidents = self._path.causes.incidents
         self.incident_of: dict[str, str] = {}  # finding -> incident
         self.opened = 0  # incidents

@@ -109,7 +109,7 @@ def test_stages_and_loads_keep_their_value_alone(signal: Callable[[int], float])
     stream.feed(signal(minute) for minute in range(WEEKS))
     state = state_of(stream)
     assert features.roughness(state) > SETTINGS.load
-    assert not features.is_coarse(state, SETTINGS)
+    assert not features.is_coarse(state)
     assert all(math.isinf(state[LINE + feature]) for feature in MEANS)
     assert state[LINE + VALUE] < 100.0
 
@@ -117,9 +117,9 @@ def test_stages_and_loads_keep_their_value_alone(signal: Callable[[int], float])
 def test_battery_may_rest() -> None:
     """The charge of a battery rests for days by its nature."""
     state = state_of(settled(freezer(1)))
-    assert features.is_coarse(state, SETTINGS)
+    assert features.is_coarse(state)
     state[TRAIT] = features.RESERVE
-    assert not features.is_coarse(state, SETTINGS)
+    assert not features.is_coarse(state)
 
 
 def test_short_way_learns_what_the_long_way_learns(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,14 +3,19 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 import yaml
 
+from agent.commands import backtest as backtest_module
 from agent.commands.backtest import backtest
 from agent.commands.offline.inputs import OwnJournal, Until
 from agent.config import Config
 from agent.config.load import load
-from agent.domain.records import Finding, TimerKind
+from agent.detect import Detector
+from agent.domain.records import Finding, Place, TimerKind, Window
 from agent.journal.reader import Reader
+from agent.pipeline.causes import Places, surroundings
+from agent.verdict.incident import Surroundings
 from tests.journal.rig import arrival, link_up
 from tests.pipeline.test_restart import AGE_S, Life, in_a_life
 
@@ -66,6 +71,26 @@ def test_it_has_the_live_findings(tmp_path: Path) -> None:
     assert len({one["incident"] for one in told["findings"]}) == told["counts"]["incidents"] == len(live) == 2
     assert told["input"]["readings"] == 24
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*before, "agent.yaml"])
+
+
+def test_devices_have_the_source_that_the_journal_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Devices of one source may share an incident; its rows do not have it."""
+    places: list[Place | None] = []
+
+    def noted(window: Window, known: Places, detector: Detector) -> Surroundings:
+        places.append(known.of(window.device))
+        return surroundings(window, known, detector)
+
+    monkeypatch.setattr(backtest_module, "surroundings", noted)
+    in_a_life(tmp_path, _live, high=50.0)
+    with Reader.open(tmp_path) as reader:
+        sources = reader.sources_of_devices()
+        backtest(config_of(tmp_path, 50.0), OwnJournal(reader, DAY_S), Until(), tap=None)
+    assert set(sources) == {"d0", "d1"}
+    assert places
+    assert {None if one is None else one.source for one in places} == set(sources.values())
 
 
 def test_another_limit_finds_something_else(tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """The inputs of a run: files and the own journal, played into the path."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -16,13 +15,12 @@ from agent.config.series_rules import of_limits, of_tuning
 from agent.decode.receive import Receiver
 from agent.decode.registry import Decoded, Registry
 from agent.detect import Detector
-from agent.domain.records import Arrival, Handling, MessageRow, Place, SettingsRow
+from agent.domain.records import Arrival, Handling, MessageRow, SettingsRow
 from agent.journal import JournalStats
 from agent.journal.offline import OfflineIntake
 from agent.journal.reader import Reader
 from agent.journal.source_tally import SEED
 from agent.pipeline import snapshot
-from agent.pipeline.causes import Places
 from agent.pipeline.offline import TICK_S, EventTime
 from agent.pipeline.window import Windows, WindowSettings
 from agent.verdict.review_policy import CalmRate
@@ -64,7 +62,6 @@ class Files:
 
     since = float("-inf")
     tick_s = TICK_S
-    places: Places | None = None  # those of the intake
 
     def __init__(self, streams: Sequence[Stream]) -> None:
         self._streams = streams
@@ -103,22 +100,6 @@ class Files:
         ]
 
 
-class _JournalPlaces:
-    """The source of each device in a journal."""
-
-    def __init__(self, sources: Mapping[str, str]) -> None:
-        self._places = {device: Place(source) for device, source in sources.items()}
-        self._count = Counter(sources.values())
-
-    def of(self, device: str) -> Place | None:
-        """Return the place of a device."""
-        return self._places.get(device)
-
-    def count(self, source: str) -> int:
-        """Return how many devices a source has."""
-        return self._count[source]
-
-
 class OwnJournal:
     """The rows of a journal, as the agent decoded them; findings before ``since`` are not shown."""
 
@@ -128,7 +109,6 @@ class OwnJournal:
     def __init__(self, reader: Reader, since_s: float) -> None:
         self._reader = reader
         self.unread = Unread()
-        self.places: Places | None = _JournalPlaces(reader.sources_of_devices())
         stored = reader.snapshot()
         #: Rows are deleted behind a snapshot, so what the detector knew then is in it.
         self._snapshot = None if reader.is_whole() else stored
@@ -142,7 +122,9 @@ class OwnJournal:
             detector.reconfigure(of_limits(config), of_tuning(config))
 
     def play(self, event_time: EventTime, until: Until, played: Played) -> None:
-        """Play the rows."""
+        """Play the rows, of devices whose sources are those of now."""
+        for device, source in self._reader.sources_of_devices().items():
+            event_time.intake.places.take_readings(source, [device])
         for row in self._reader.rows_after(self._after):
             if isinstance(row, SettingsRow):
                 continue  # those of the configuration are tried
